@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::deleted_notes::DeletedNotes;
 use super::description::{Owner, owner};
 use crate::model::{LedgerId, Sha256, TreeHash, VaultArchiveId};
 use crate::store::listing::TooMany;
@@ -56,21 +57,23 @@ struct FileHead {
 pub(super) struct KeptInventory {
     directory: PathBuf,
     name: String,
+    /// What was deleted, although it may still show it.
+    pub(super) deleted: DeletedNotes,
 }
 
 impl KeptInventory {
     /// Names the files of the vault with this URL below `directory`. Makes none yet.
     pub(super) fn of(directory: PathBuf, url: &str) -> Self {
         let name = format!("vault-{}", Sha256::of(url.as_bytes()).prefix16());
-        Self { directory, name }
+        Self {
+            deleted: DeletedNotes::at(directory.join(format!("{name}.deleted"))),
+            directory,
+            name,
+        }
     }
 
     fn path(&self) -> PathBuf {
         self.directory.join(format!("{}.inventory", self.name))
-    }
-
-    fn deleted_path(&self) -> PathBuf {
-        self.directory.join(format!("{}.deleted", self.name))
     }
 
     /// Reads what it shows of a ledger, in at most so many bytes of memory. Returns `None` if none is kept.
@@ -111,7 +114,7 @@ impl KeptInventory {
         fs::rename(&path, self.path())?;
         std::mem::forget(temporary);
         File::open(&self.directory)?.sync_all()?;
-        self.forget_deleted(showing.date)?;
+        self.deleted.forget(showing.date)?;
         Ok(showing)
     }
 
@@ -138,64 +141,6 @@ impl KeptInventory {
         }
         Ok(())
     }
-
-    /// Keeps other runs away from the notes while this one changes them: those of all sources in the vault are in one
-    /// file, and each source has a lock of its own. The lock goes with the file that is returned.
-    fn lock_notes(&self) -> io::Result<File> {
-        let directory = File::open(&self.directory)?;
-        directory.lock()?;
-        Ok(directory)
-    }
-
-    /// Notes that an archive was deleted. An inventory of before shows it nevertheless.
-    pub(super) fn note_deleted(&self, id: &VaultArchiveId, at: DateTime<Utc>) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
-        let _lock = self.lock_notes()?;
-        let mut file = File::options()
-            .append(true)
-            .create(true)
-            .open(self.deleted_path())?;
-        file.write_all(line(id, at).as_bytes())
-    }
-
-    /// Returns what was deleted, and when. A line that was cut short is left out.
-    pub(super) fn deleted(&self) -> io::Result<Vec<(VaultArchiveId, DateTime<Utc>)>> {
-        let text = match fs::read_to_string(self.deleted_path()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            text => text?,
-        };
-        let read = |line: &str| {
-            let (id, at) = line.split_once(' ')?;
-            Some((
-                id.parse().ok()?,
-                DateTime::from_timestamp(at.parse().ok()?, 0)?,
-            ))
-        };
-        Ok(text.lines().filter_map(read).collect())
-    }
-
-    /// Drops the notes that an inventory of this date makes needless.
-    fn forget_deleted(&self, date: DateTime<Utc>) -> io::Result<()> {
-        let _lock = self.lock_notes()?;
-        let all = self.deleted()?;
-        let lag = LAG;
-        let left: Vec<String> = all
-            .iter()
-            .filter(|(_, at)| at.checked_add_signed(lag).is_none_or(|until| until > date))
-            .map(|(id, at)| line(id, *at))
-            .collect();
-        if left.len() == all.len() {
-            return Ok(());
-        }
-        let path = self.directory.join(format!("{}.deleted.new", self.name));
-        fs::write(&path, left.concat())?;
-        fs::rename(&path, self.deleted_path())
-    }
-}
-
-/// The note that an archive was deleted at a time.
-fn line(id: &VaultArchiveId, at: DateTime<Utc>) -> String {
-    format!("{id} {}\n", at.timestamp())
 }
 
 /// A new file, which is removed unless it gets its name.
@@ -220,7 +165,6 @@ impl crate::store::OutputSink for Incoming {
     }
 
     fn restart(&mut self) -> io::Result<()> {
-        use std::io::{Seek as _, SeekFrom};
         self.file.set_len(self.begin)?;
         self.file.seek(SeekFrom::Start(self.begin)).map(drop)
     }
@@ -395,36 +339,5 @@ impl<'de> Visitor<'de> for List<'_> {
             self.0.add(&item).map_err(A::Error::custom)?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_note_of_a_delete_is_lost_while_another_run_drops_old_ones() {
-        const NOTES: usize = 300;
-        let directory = tempfile::tempdir().unwrap();
-        let kept =
-            || KeptInventory::of(directory.path().to_owned(), "glacier-vault://region/vault");
-        let now: DateTime<Utc> = "2026-11-30T03:00:00Z".parse().unwrap();
-        let id = |at: &str| at.parse::<VaultArchiveId>().unwrap();
-        std::thread::scope(|scope| {
-            let noting = scope.spawn(|| {
-                for at in 0..NOTES {
-                    kept().note_deleted(&id(&format!("new-{at}")), now).unwrap();
-                }
-            });
-            while !noting.is_finished() {
-                kept().note_deleted(&id("old"), now - LAG * 2).unwrap();
-                kept().forget_deleted(now).unwrap();
-            }
-        });
-        let noted = kept().deleted().unwrap();
-        let new = noted
-            .iter()
-            .filter(|(id, _)| id.as_str().starts_with("new-"));
-        assert_eq!(new.count(), NOTES);
     }
 }

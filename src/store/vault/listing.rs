@@ -104,7 +104,8 @@ impl VaultStore<'_> {
         }
         let noted = self
             .kept
-            .deleted()
+            .deleted
+            .read()
             .map_err(|error| self.io_error(operation, "", error))?;
         let noted: BTreeSet<_> = noted.into_iter().map(|(id, _)| id).collect();
         self.state().deleted = Some(noted.clone());

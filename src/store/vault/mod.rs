@@ -5,6 +5,7 @@
 //! [`KnownSegments`] is the way to these.
 
 mod client;
+mod deleted_notes;
 mod description;
 mod examine;
 mod jobs_read;

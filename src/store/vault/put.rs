@@ -81,7 +81,8 @@ impl VaultStore<'_> {
             }
         }
         self.kept
-            .note_deleted(id, self.client.time())
+            .deleted
+            .add(id, self.client.time())
             .map_err(|error| self.io_error(Operation::Delete, &at.key, error))
     }
 }
