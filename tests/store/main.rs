@@ -17,6 +17,7 @@ mod s3_server_self_test;
 mod short_listings;
 mod store_suite;
 mod test_servers;
+mod vault_by_keys;
 mod vault_faults;
 mod vault_inventory;
 mod vault_jobs;

@@ -11,11 +11,13 @@ use coldchain::store::{
     Swept, ThawRequest,
 };
 
+use super::vault_by_keys::VaultByKeys;
 use crate::common::bucket::{
     OwnBucket, open, patience_without_stalls, settings, write_credentials,
 };
 use crate::common::s3_server::{BUCKET, Bucket, Config, Mode, S3Server};
 use crate::common::servers::{Moto, ObjectLock, Server, Versioning, Weed};
+use crate::common::vault::OwnVault;
 
 /// An empty store, and what has to outlive it.
 struct Fresh {
@@ -109,6 +111,23 @@ fn with_versioning(server: Option<&'static Server>, versioning: Versioning) -> F
     Fresh {
         store: Arc::new(open(settings)),
         _outlives: Some(Box::new(directory)),
+    }
+}
+
+/// A vault of the tests' own server. What these keys name is no segment, and lies in the store beside it.
+fn beside_a_vault() -> Fresh {
+    let vault = OwnVault::new();
+    Fresh {
+        store: Arc::new(vault.store()),
+        _outlives: Some(Box::new(vault)),
+    }
+}
+
+/// The vault itself, with each object as a segment.
+fn vault() -> Fresh {
+    Fresh {
+        store: Arc::new(VaultByKeys::new()),
+        _outlives: None,
     }
 }
 
@@ -222,6 +241,24 @@ holds_the_contract!(
     stat_tells_length_and_time,
     a_listing_is_sorted_complete_and_by_plain_prefix,
     delete_may_be_repeated,
+    a_copy_within_the_service_has_the_bytes_or_there_is_none,
+);
+
+holds_the_contract!(beside_a_vault);
+// A vault knows no condition: a second put stores a second archive, and so does each of many writers. It takes no empty
+// archive. Nothing in it is warm. What is no segment's key goes to the store beside it.
+holds_the_contract!(
+    vault only
+    what_was_put_is_got,
+    what_is_absent_is_not_found,
+    a_range_is_exact_or_an_error,
+    an_object_beyond_the_limit_is_not_read,
+    stat_tells_length_and_time,
+    a_listing_is_sorted_complete_and_by_plain_prefix,
+    nothing_is_an_empty_listing,
+    delete_may_be_repeated,
+    a_delete_takes_one_key_and_all_of_it,
+    a_locator_is_known_without_a_listing,
     a_copy_within_the_service_has_the_bytes_or_there_is_none,
 );
 

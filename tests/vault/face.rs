@@ -80,22 +80,28 @@ impl Owner {
             .mkfile(b"file")
             .write(b"file", 0, b"hello")
             .finish();
-        self.feed(date, &stream);
+        let run = self.feed(date, &stream);
+        assert_eq!(run.code, Some(0), "{run:?}");
     }
 
     /// Archives an incremental on an earlier date.
     pub(super) fn archive_on(&self, date: &str, parent: &str) {
+        let run = self.try_to_archive(date, parent);
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
+
+    /// The same, whatever comes of it.
+    pub(super) fn try_to_archive(&self, date: &str, parent: &str) -> Run {
         let stream = StreamBuilder::header(1)
             .snapshot(date.as_bytes(), uuid(date), 10, uuid(parent), 10)
             .write(b"file", 0, date.as_bytes())
             .finish();
-        self.feed(date, &stream);
+        self.feed(date, &stream)
     }
 
-    fn feed(&self, date: &str, stream: &[u8]) {
+    fn feed(&self, date: &str, stream: &[u8]) -> Run {
         let words = format!("decide {date} --source home");
-        let run = self.machine.run_with(&words, stream);
-        assert_eq!(run.code, Some(0), "{run:?}");
+        self.machine.run_with(&words, stream)
     }
 
     /// The words in which `deep` is shown.

@@ -4,6 +4,7 @@
 mod common;
 
 mod archiving;
+mod bad_days;
 mod deletions;
 mod face;
 mod killed;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_glacier::config::http::HttpResponse;
 use aws_sdk_glacier::error::{ProvideErrorMetadata, SdkError};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::store::aws::{Answer, Judged, TooLong, chain, find, shortened, unanswered};
 use crate::store::error::ErrorKind;
@@ -15,6 +16,13 @@ use crate::store::retry::Again;
 
 /// The code of a retrieval that the account's data retrieval policy forbids.
 pub(super) const POLICY_ENFORCED: &str = "PolicyEnforcedException";
+
+/// How far two clocks may be apart for Glacier.
+const CLOCKS_AGREE: TimeDelta = TimeDelta::minutes(5);
+
+/// What to do about a request that reaches the service when its signature has expired.
+const SLOW: &str = "the request took longer than its signature is valid: set a smaller `segment_size`, or fewer \
+                    `uploads`, for a line this slow";
 
 /// Judges a request that the SDK reports as failed.
 pub(super) fn judge<E>(error: &SdkError<E, HttpResponse>) -> Judged
@@ -42,8 +50,17 @@ where
             if answer.code.is_none() && !is_of_glacier(response) {
                 return of_stranger(answer, response.status().as_u16());
             }
-            let (kind, again) = of_answer(&answer, after(response));
-            let advice = advice(&answer);
+            let (kind, again) = match of_answer(&answer, after(response)) {
+                // The clocks agree, so it was the request that took so long. The next one is signed anew.
+                (ErrorKind::ClockSkew, _) if is_of_now(response) => {
+                    (ErrorKind::Unavailable, Again::FewTimes)
+                }
+                judged => judged,
+            };
+            let advice = match kind {
+                ErrorKind::Unavailable if is_about_time(words(&answer)) => Some(SLOW.to_owned()),
+                _ => advice(&answer),
+            };
             Judged::new(kind, again, answer.advising(advice))
         }
         SdkError::ResponseError(broken) => {
@@ -100,6 +117,17 @@ fn header(response: &HttpResponse, name: &str) -> Option<String> {
     response.headers().get(name).map(shortened)
 }
 
+/// Returns whether the service's clock, by its answer, is this machine's.
+fn is_of_now(response: &HttpResponse) -> bool {
+    let date = header(response, "date").and_then(|date| DateTime::parse_from_rfc2822(&date).ok());
+    date.is_some_and(|date| (date.to_utc() - Utc::now()).abs() < CLOCKS_AGREE)
+}
+
+/// Returns what the service said.
+fn words(answer: &Answer) -> &str {
+    answer.message.as_deref().unwrap_or_default()
+}
+
 /// Returns how long the service asks to wait.
 fn after(response: &HttpResponse) -> Option<Duration> {
     let seconds = header(response, "retry-after")?.parse().ok()?;
@@ -111,7 +139,7 @@ fn of_answer(answer: &Answer, after: Option<Duration>) -> (ErrorKind, Again) {
     use ErrorKind as Kind;
     let status = answer.status.unwrap_or_default();
     let code = answer.code.as_deref().unwrap_or_default();
-    let message = answer.message.as_deref().unwrap_or_default();
+    let message = words(answer);
     if code == "InsufficientCapacityException" {
         return (Kind::NoCapacity, Again::No);
     }

@@ -1,0 +1,210 @@
+//! What users of other clients of Glacier have reported, tried on the real program over HTTP.
+
+use std::fs;
+
+use chrono::{TimeDelta, Utc};
+
+use super::face::Owner;
+use crate::common::machine::Run;
+use crate::common::vault_server::{
+    Config, Fault, FaultKind, JobKind, JobStatus, Operation, VaultServer,
+};
+
+const FULL: &str = "2024-01-01";
+const NEXT: &str = "2024-01-08";
+
+fn owner() -> Owner {
+    Owner::new(VaultServer::new())
+}
+
+/// Lets so many hours pass for the vault.
+fn hours(owner: &Owner, hours: i64) {
+    owner.server.clock().advance(TimeDelta::hours(hours));
+}
+
+fn ends(run: &Run, code: i32, words: &[&str]) {
+    assert_eq!(run.code, Some(code), "{run:?}");
+    let said = format!("{}{}", run.stdout, run.stderr);
+    for word in words {
+        assert!(said.contains(word), "{word:?}: {run:?}");
+    }
+}
+
+/// What Glacier says of a signature that reaches it too late.
+fn expired() -> FaultKind {
+    FaultKind::Refusal(
+        403,
+        "InvalidSignatureException",
+        "Signature expired: 20121108T030749Z is now earlier than 20121108T031304Z (20121108T031804Z - 5 min.)",
+    )
+}
+
+#[test]
+fn an_upload_that_took_longer_than_its_signature_is_valid_is_signed_and_sent_again() {
+    let owner = owner();
+    owner.server.fail(Fault::on(Operation::Upload, expired()));
+    owner.archive(FULL);
+    assert_eq!(owner.server.faults_struck(), 1);
+    assert_eq!(owner.server.archives().len(), 1);
+    // Where that happens each time, the line is too slow, and the clock is right.
+    owner
+        .server
+        .fail(Fault::on(Operation::Upload, expired()).always());
+    let run = owner.try_to_archive(NEXT, FULL);
+    ends(
+        &run,
+        4,
+        &["set a smaller `segment_size`, or fewer `uploads`"],
+    );
+    assert!(!run.stderr.contains("clock"), "{run:?}");
+    owner.server.clear_faults();
+    owner.archive_on(NEXT, FULL);
+    assert_eq!(owner.server.archives().len(), 2);
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_said_at_once_and_nothing_is_stored() {
+    let owner = Owner::new(VaultServer::start(Config {
+        check_skew: true,
+        ..Config::default()
+    }));
+    hours(&owner, 1);
+    let run = owner.try_to_archive(FULL, "");
+    ends(&run, 4, &["clock"]);
+    assert!(!run.stderr.contains("segment_size"), "{run:?}");
+    assert_eq!(owner.server.count(Operation::Upload), 1);
+    assert_eq!(owner.server.archives().len(), 0);
+}
+
+#[test]
+fn an_arn_in_place_of_the_vaults_name_is_refused_with_what_belongs_there() {
+    let owner = owner();
+    let path = owner.machine.path("config.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let arn = "arn:aws:glacier:us-east-1:111122223333:vaults/archives";
+    let text = text.replace("vault = \"archives\"", &format!("vault = \"{arn}\""));
+    fs::write(&path, text).unwrap();
+    let run = owner.run("doctor");
+    ends(
+        &run,
+        2,
+        &["`store.deep.vault` must be a vault's name", "archives"],
+    );
+    assert_eq!(owner.server.requests(), []);
+}
+
+#[test]
+fn on_the_first_day_there_is_no_inventory_and_every_command_says_so_and_goes_on() {
+    let owner = owner();
+    owner.archive(FULL);
+    let verified = owner.run("verify home");
+    ends(&verified, 0, &["no inventory"]);
+    ends(&owner.run("prune home --dry-run"), 0, &[]);
+    owner.archive_on(NEXT, FULL);
+    let listed = owner.run("list");
+    ends(
+        &listed,
+        0,
+        &["2 archives are not in the vault's inventory yet"],
+    );
+    assert_eq!(owner.server.count(Operation::InitiateJob), 0);
+}
+
+/// Lets the vault make an inventory, and the machine read it.
+fn read_inventory(owner: &Owner) -> Run {
+    hours(owner, 72);
+    owner.run("verify home");
+    hours(owner, 5);
+    owner.run("verify home")
+}
+
+/// Another tool deletes everything in the vault.
+fn purge(owner: &Owner) {
+    let now = owner.server.clock().now();
+    owner.server.change(|state| {
+        for archive in &mut state.vault("archives").archives {
+            archive.deleted = Some(now);
+        }
+    });
+}
+
+#[test]
+fn what_another_tool_has_purged_is_named_and_no_archive_builds_on_it() {
+    let owner = owner();
+    owner.archive(FULL);
+    ends(&read_inventory(&owner), 0, &[]);
+    purge(&owner);
+    // No inventory tells yet: the vault itself does, when it is asked to bring it back.
+    let thawed = owner.run("thaw home --yes --tier bulk");
+    ends(&thawed, 6, &["the vault no longer has it"]);
+    let again = read_inventory(&owner);
+    ends(&again, 6, &[FULL]);
+    let listed = owner.run("list");
+    ends(&listed, 0, &["damaged"]);
+    let incremental = owner.try_to_archive(NEXT, FULL);
+    assert_ne!(incremental.code, Some(0), "{incremental:?}");
+    owner.archive(NEXT);
+    ends(&read_inventory(&owner), 6, &[FULL]);
+    assert_eq!(owner.server.archives().len(), 1);
+}
+
+#[test]
+fn a_retrieval_that_another_program_has_started_is_waited_for_and_none_is_started() {
+    let owner = owner();
+    owner.archive(FULL);
+    let now = owner.server.clock().now();
+    owner.server.change(|state| {
+        let archive = state.vault("archives").archives[0].clone();
+        let id = state.new_id(92);
+        let last = archive.body.len() as u64 - 1;
+        state
+            .vault("archives")
+            .jobs
+            .push(crate::common::vault_server::Job {
+                id,
+                kind: JobKind::Archive {
+                    archive: archive.id,
+                    range: (0, last),
+                    body: archive.body,
+                },
+                description: Some("fetched by hand".to_owned()),
+                tier: crate::common::vault_server::Tier::Standard,
+                created: now,
+                completes: now + TimeDelta::hours(5),
+                fails: false,
+                expires: now + TimeDelta::hours(29),
+            });
+    });
+    ends(&owner.run("thaw home --yes"), 5, &[]);
+    hours(&owner, 6);
+    ends(&owner.run("thaw home --yes"), 0, &[]);
+    let checked = owner.run("verify home --deep --identity $T/kit");
+    ends(&checked, 0, &[]);
+    assert_eq!(owner.server.count(Operation::InitiateJob), 0);
+}
+
+#[test]
+fn a_retrieval_that_fails_is_said_and_asked_for_again() {
+    let owner = owner();
+    owner.archive(FULL);
+    ends(&owner.run("thaw home --yes"), 5, &[]);
+    owner.server.change(|state| {
+        let jobs = &mut state.vault("archives").jobs;
+        jobs.iter_mut().for_each(|job| job.fails = true);
+    });
+    hours(&owner, 6);
+    let now = owner.server.clock().now();
+    assert!(
+        owner
+            .server
+            .jobs()
+            .iter()
+            .all(|job| job.status(now) == JobStatus::Failed)
+    );
+    ends(&owner.run("thaw home --status"), 5, &[]);
+    ends(&owner.run("thaw home --yes"), 5, &[]);
+    assert_eq!(owner.server.jobs().len(), 2);
+    hours(&owner, 6);
+    ends(&owner.run("thaw home --yes"), 0, &[]);
+    assert!(Utc::now() < owner.server.clock().now());
+}
