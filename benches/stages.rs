@@ -48,7 +48,7 @@ fn main() {
         );
     }
     let sealed = seal(&stream, &key, 3, 2);
-    let check = SelfCheck::new(&key);
+    let check = SelfCheck::new(&key, 4 * MIB);
     bench("self check", bytes, || {
         for segment in &sealed {
             check.check(segment).unwrap();

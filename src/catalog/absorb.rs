@@ -169,7 +169,8 @@ fn write_segments(
                 "INSERT INTO segment (archive, idx, raw_bytes, sealed_bytes, sha256, locator, state)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'stored')
                  ON CONFLICT (archive, idx) DO UPDATE SET raw_bytes = ?3, sealed_bytes = ?4,
-                    raw_blake3 = iif(sha256 = ?5, raw_blake3, NULL), sha256 = ?5, locator = ?6, state = 'stored'",
+                    raw_blake3 = iif(sha256 = ?5, raw_blake3, NULL), sha256 = ?5, locator = ?6, state = 'stored',
+                    layout = NULL",
                 params![
                     archive.id.to_string(),
                     index,

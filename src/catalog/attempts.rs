@@ -114,20 +114,20 @@ impl Catalog {
         )
     }
 
-    /// Writes a sealed segment's row, before its PUT.
+    /// Writes a sealed segment's row, before its PUT. `layout` is what the table in the archive's contents will say of it.
     pub fn segment_sealed(
         &mut self,
         archive: &ArchiveId,
         index: u32,
         record: &SegmentRecord,
-        raw_blake3: &Blake3,
+        (raw_blake3, layout): (&Blake3, &[u8]),
         locator: &str,
     ) -> Result<(), CatalogError> {
         self.execute(
             "write a segment",
             "INSERT OR REPLACE INTO segment
-                (archive, idx, raw_bytes, sealed_bytes, sha256, raw_blake3, locator, state)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'sealed')",
+                (archive, idx, raw_bytes, sealed_bytes, sha256, raw_blake3, locator, layout, state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'sealed')",
             params![
                 archive.to_string(),
                 index,
@@ -136,6 +136,7 @@ impl Catalog {
                 record.sha256.to_string(),
                 raw_blake3.to_string(),
                 locator,
+                layout,
             ],
         )
     }
@@ -193,6 +194,11 @@ impl Catalog {
         self.write("finish a commit", |transaction| {
             transaction.execute(
                 "UPDATE entry SET state = 'committed' WHERE ledger = ?1 AND seq = ?2",
+                params![ledger.to_string(), seq],
+            )?;
+            transaction.execute(
+                "UPDATE segment SET layout = NULL WHERE layout IS NOT NULL AND archive IN
+                    (SELECT id FROM archive WHERE ledger = ?1 AND seq = ?2 AND state = 'committing')",
                 params![ledger.to_string(), seq],
             )?;
             transaction.execute(

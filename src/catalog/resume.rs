@@ -1,5 +1,6 @@
 //! Unfinished attempts: what a later run needs to resume one, or to give it up.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::NaiveDate;
@@ -107,15 +108,36 @@ impl Catalog {
         )
     }
 
+    /// Returns the layouts of an attempt's segments, by index. A segment that an older version has sealed has none.
+    pub fn segment_layouts(
+        &self,
+        attempt: &ArchiveId,
+    ) -> Result<BTreeMap<u32, Vec<u8>>, CatalogError> {
+        let layouts = self.select(
+            "read the layouts of segments",
+            "SELECT idx, layout FROM segment WHERE archive = ?1 AND layout IS NOT NULL",
+            [attempt.to_string()],
+            |row| Ok((row.get("idx")?, row.get("layout")?)),
+        )?;
+        Ok(layouts.into_iter().collect())
+    }
+
     /// Gives up an unfinished attempt: its objects become orphaned, its snapshot is no longer pinned, and its
     /// key is deleted. An archive in another state stays as it is.
     pub fn abandon(&mut self, attempt: &ArchiveId) -> Result<(), CatalogError> {
-        self.execute(
-            "abandon an attempt",
-            "UPDATE archive SET state = 'abandoned', archive_key = NULL, sealed_key = NULL
-             WHERE id = ?1 AND state = 'unfinished'",
-            [attempt.to_string()],
-        )
+        self.write("abandon an attempt", |transaction| {
+            transaction.execute(
+                "UPDATE segment SET layout = NULL WHERE layout IS NOT NULL
+                    AND archive = (SELECT id FROM archive WHERE id = ?1 AND state = 'unfinished')",
+                [attempt.to_string()],
+            )?;
+            transaction.execute(
+                "UPDATE archive SET state = 'abandoned', archive_key = NULL, sealed_key = NULL
+                 WHERE id = ?1 AND state = 'unfinished'",
+                [attempt.to_string()],
+            )?;
+            Ok(())
+        })
     }
 
     /// A ledger's attempts that were given up here, oldest first.

@@ -69,6 +69,7 @@ const KEYS: &[&str] = &[
     "timezone",
     "state_dir",
     "segment_size",
+    "contents",
     "compression",
     "compression_levels",
     "threads",
@@ -277,6 +278,7 @@ impl Config {
             .unwrap_or(DEFAULT_SEGMENT_BYTES);
         let inherited = Inherited {
             segment_bytes,
+            contents: top.read("contents", Field::boolean)?.unwrap_or(true),
             keep: top.read("keep", source::keep_of)?,
             schedule: ScheduleKeys::read(&top)?,
         };

@@ -30,6 +30,7 @@ pub(super) const KEYS: &[&str] = &[
     "protocol",
     "compressed_data",
     "segment_size",
+    "contents",
     "schedule",
     "pull",
 ];
@@ -41,6 +42,7 @@ const ARCHIVING_KEYS: &[&str] = &[
     "protocol",
     "compressed_data",
     "segment_size",
+    "contents",
     "schedule",
 ];
 
@@ -76,6 +78,8 @@ pub struct Source {
     pub protocol: Protocol,
     /// Raw bytes of a segment: 16 MiB to 1 GiB, whole frames. Default: 128 MiB.
     pub segment_bytes: u64,
+    /// Whether each archive gets contents, which say what files it has. Default: yes.
+    pub contents: bool,
     /// When and how it is archived, and for how long archives are kept.
     pub schedule: ScheduleConfig,
 }
@@ -130,6 +134,7 @@ pub struct Live {
 /// The values that a source inherits from the top level.
 pub(super) struct Inherited {
     pub(super) segment_bytes: u64,
+    pub(super) contents: bool,
     pub(super) keep: Option<KeepSnapshots>,
     pub(super) schedule: ScheduleKeys,
 }
@@ -189,6 +194,9 @@ fn read(
         segment_bytes: section
             .read("segment_size", Field::segment_bytes)?
             .unwrap_or(inherited.segment_bytes),
+        contents: section
+            .read("contents", Field::boolean)?
+            .unwrap_or(inherited.contents),
         schedule,
     })
 }

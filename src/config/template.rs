@@ -41,6 +41,10 @@ const TOP: &str = r#"
 # Raw bytes in a segment: one object, one request. 16MiB to 1GiB; 512MiB suits a source over 1 TiB.
 #segment_size = "128MiB"
 
+# Store with each archive what files it has: its stream without the data, sealed, 50 to 80 MB for a million files. The
+# questions about files of any date need it.
+#contents = true
+
 # zstd level, 1 to 19, or "auto". With "auto", coldchain chooses a level between the two below, so that the
 # upload does not wait: a slow upload gets smaller archives.
 # ("auto" has zstd's levels 1 to 9, 18 and 19, and at 11 and 12 steps of its own that save more than zstd's.)
@@ -114,6 +118,7 @@ const SOURCE_AND_STORE: &str = r#"
 #compressed_data = false
 # This source's own segment size, and its own values for single keys of [schedule].
 #segment_size = "128MiB"
+#contents = true
 #schedule = { max_incrementals = 11 }
 # The subvolume gets its content by rsync, before each snapshot: for machines and filesystems without btrfs;
 # docs/pull.md. The block belongs to the [[source]] above it.

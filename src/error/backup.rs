@@ -72,6 +72,14 @@ pub enum BackupError {
         /// The archive.
         archive: ArchiveId,
     },
+    /// The contents of an archive are too large for a ledger entry.
+    #[error("cannot archive {archive}: its contents would have more than {most} objects")]
+    ManyContents {
+        /// The archive.
+        archive: ArchiveId,
+        /// The most objects that contents have.
+        most: u32,
+    },
     /// An archive has too many segments for a ledger entry.
     #[error("the archive {archive} has more than {most} segments of {}", Bytes(*segment_bytes))]
     ManySegments {
@@ -117,6 +125,9 @@ impl BackupError {
             Self::StreamKnown { .. } => exit(ExitCode::Failed).hint(
                 "a snapshot is archived once: make a new one, and send that"
 ,
+            ),
+            Self::ManyContents { .. } => exit(ExitCode::Usage).hint(
+                "nothing was committed; set `contents = false` for the source, and run again with --full",
             ),
             Self::ManySegments { .. } => exit(ExitCode::Usage).hint(
                 "nothing was committed; set a larger `segment_size` for the source, up to \

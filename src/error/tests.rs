@@ -509,6 +509,10 @@ fn samples() -> Vec<Error> {
         Error::Key(KeyError::NotOpened(mail())),
         Error::Key(KeyError::RootKey("TEXT".to_owned())),
         Error::Key(KeyError::NeverKey("TEXT".to_owned())),
+        Error::Backup(BackupError::ManyContents {
+            archive: archive(),
+            most: 100_000,
+        }),
         Error::Backup(BackupError::ManySegments {
             archive: archive(),
             most: 500_000,

@@ -43,7 +43,7 @@ pub use mirror_right::{MirrorRight, NoMirrorRight};
 pub use protocol::Protocol;
 pub use pull_location::{NoPullLocation, PullHost, PullLocation, is_user};
 pub use quoted::{Line, Quoted};
-pub use segment::SegmentRecord;
+pub use segment::{ContentsRecord, SegmentRecord};
 pub use signal::Signal;
 pub use snapshot::SubvolumeIdentity;
 pub use snapshot_name::SnapshotName;

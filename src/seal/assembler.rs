@@ -11,18 +11,13 @@ use super::pool::Pool;
 use super::sealed::{Sealed, SealedSegment};
 use super::sealed_budget::Budget;
 use super::segment_writer::SegmentWriter;
-use crate::model::Blake3;
 
 /// A message to the assembler, in the order of the stream.
 pub(super) enum Step {
     /// The next frame; its worker answers here.
     Frame(Receiver<Result<Frame, SealError>>),
     /// The frames since the last such step are a segment.
-    Segment {
-        index: u32,
-        raw_bytes: u64,
-        raw_blake3: Blake3,
-    },
+    Segment { index: u32, raw_bytes: u64 },
     /// Answered when all before it were handed out.
     Settle,
     /// The stream is whole. If the steps end without this, it is an abort.
@@ -75,21 +70,17 @@ impl Assembler {
                         let held = self.budget.hold();
                         segment.insert(SegmentWriter::new(&self.key, &self.options, held)?)
                     };
-                    writer.hold_for(&frame, &self.abort)?;
+                    writer.hold_for(&frame, Some(&self.abort))?;
                     writer.write(&frame)?;
                     self.compressed_buffers.give(frame.compressed);
                 }
-                Step::Segment {
-                    index,
-                    raw_bytes,
-                    raw_blake3,
-                } => {
+                Step::Segment { index, raw_bytes } => {
                     let writer = segment.take().expect("a segment has at least one frame");
-                    let (bytes, sha256) = writer.finish()?;
+                    let (bytes, sha256, layout) = writer.finish()?;
                     let sealed = SealedSegment {
                         index,
                         raw_bytes,
-                        raw_blake3,
+                        layout,
                         sha256,
                         bytes,
                     };

@@ -14,6 +14,7 @@ use super::auto_level::{AutoLevel, Took};
 use super::compression::Strength;
 use super::error::SealError;
 use super::pool::Pool;
+use crate::model::Blake3;
 
 /// The highest level without samples. Up to it zstd gives up on incompressible data so soon that samples cost
 /// as much.
@@ -41,6 +42,8 @@ pub(super) struct FrameJob {
 pub(super) struct Frame {
     pub(super) compressed: Vec<u8>,
     pub(super) raw_bytes: u32,
+    /// BLAKE3 of the raw bytes.
+    pub(super) blake3: Blake3,
 }
 
 /// A thread's work: compress frames until there are no more.
@@ -92,7 +95,7 @@ impl Worker {
     }
 
     /// Compresses a frame, and returns how long it took, if it was compressed as was asked for.
-    fn compress(
+    pub(super) fn compress(
         &mut self,
         raw: &[u8],
         asked: Strength,
@@ -117,6 +120,7 @@ impl Worker {
         let frame = Frame {
             compressed,
             raw_bytes: u32::try_from(raw.len()).expect("a frame has at most 16 MiB"),
+            blake3: Blake3::of(raw),
         };
         Ok((frame, took))
     }

@@ -4,10 +4,11 @@
 //! Whatever the bytes are, the reader takes little memory, and returns either the bytes that were sealed or
 //! an error.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use age::Decryptor;
 use age::stream::StreamReader;
+use bytes::Bytes;
 
 use super::archive_key::ArchiveKey;
 use super::error::SealError;
@@ -27,13 +28,37 @@ pub fn open_segment<'a>(
     sealed: &'a [u8],
     key: &ArchiveKey,
     raw_bytes: u64,
-) -> Result<SegmentReader<'a>, SealError> {
-    if !header_ends_early(sealed) {
-        return Err(SealError::HeaderTooLong {
+) -> Result<SegmentReader<&'a [u8]>, SealError> {
+    require_short_header(sealed)?;
+    open(sealed, key, raw_bytes)
+}
+
+/// Opens a sealed segment that the reader owns.
+pub fn open_owned_segment(
+    sealed: Bytes,
+    key: &ArchiveKey,
+    raw_bytes: u64,
+) -> Result<SegmentReader<Cursor<Bytes>>, SealError> {
+    require_short_header(&sealed)?;
+    open(Cursor::new(sealed), key, raw_bytes)
+}
+
+fn require_short_header(sealed: &[u8]) -> Result<(), SealError> {
+    if header_ends_early(sealed) {
+        Ok(())
+    } else {
+        Err(SealError::HeaderTooLong {
             what: WHAT,
             limit: LONGEST_HEADER,
-        });
+        })
     }
+}
+
+fn open<R: BufRead>(
+    sealed: R,
+    key: &ArchiveKey,
+    raw_bytes: u64,
+) -> Result<SegmentReader<R>, SealError> {
     let reader = Decryptor::new_buffered(sealed)
         .and_then(|decryptor| decryptor.decrypt(std::iter::once(key.identity())))
         .map_err(|source| SealError::Unseal { what: WHAT, source })?;
@@ -63,8 +88,8 @@ fn header_ends_early(sealed: &[u8]) -> bool {
 /// Its errors are [`io::Error`]s that hold a [`SealError`]. It checks the segment's end before it returns the
 /// last bytes. A segment that is too short or too long, or is damaged after its last frame, fails while some
 /// bytes are still missing. So a reader that got all bytes got a whole segment.
-pub struct SegmentReader<'a> {
-    zstd: zstd::Decoder<'static, BufReader<AgeReader<'a>>>,
+pub struct SegmentReader<R: Read> {
+    zstd: zstd::Decoder<'static, BufReader<AgeReader<R>>>,
     expected: u64,
     got: u64,
     state: OpenerState,
@@ -77,7 +102,7 @@ enum OpenerState {
     Failed,
 }
 
-impl SegmentReader<'_> {
+impl<R: Read> SegmentReader<R> {
     /// Reads as [`Read::read`] does, but returns a [`SealError`].
     pub(super) fn read_raw(&mut self, buffer: &mut [u8]) -> Result<usize, SealError> {
         match self.state {
@@ -135,7 +160,7 @@ impl SegmentReader<'_> {
     }
 }
 
-impl Read for SegmentReader<'_> {
+impl<R: Read> Read for SegmentReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.read_raw(buffer)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
@@ -143,9 +168,9 @@ impl Read for SegmentReader<'_> {
 }
 
 /// Marks age's errors as age's, to distinguish them from zstd's.
-struct AgeReader<'a>(StreamReader<&'a [u8]>);
+struct AgeReader<R>(StreamReader<R>);
 
-impl Read for AgeReader<'_> {
+impl<R: Read> Read for AgeReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer).map_err(|source| {
             let error = SealError::Decrypt { what: WHAT, source };

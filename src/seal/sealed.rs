@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::error::SealError;
+use super::layout::SegmentLayout;
 use crate::model::{Blake3, Sha256};
 
 /// A message of a sealer. If the channel closes before [`Finished`](Self::Finished), the sealer was aborted:
@@ -26,8 +27,8 @@ pub struct SealedSegment {
     pub index: u32,
     /// Bytes of send stream in it.
     pub raw_bytes: u64,
-    /// BLAKE3 of those.
-    pub raw_blake3: Blake3,
+    /// How it is laid out, with the digest of each frame.
+    pub layout: SegmentLayout,
     /// SHA-256 of `bytes`.
     pub sha256: Sha256,
     /// The object: an age file. It counts as held by the sealer until the last clone is dropped.
@@ -39,7 +40,7 @@ impl fmt::Debug for SealedSegment {
         f.debug_struct("SealedSegment")
             .field("index", &self.index)
             .field("raw_bytes", &self.raw_bytes)
-            .field("raw_blake3", &self.raw_blake3)
+            .field("frames", &self.layout.frames.len())
             .field("sha256", &self.sha256)
             .field("bytes", &self.bytes.len())
             .finish()

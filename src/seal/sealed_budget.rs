@@ -28,15 +28,25 @@ struct Holders {
     all: u64,
     /// Those of whole segments among them.
     whole: u64,
+    /// Those of contents, which are not among them.
+    contents: u64,
 }
 
-/// The bytes that are held for one segment. They are given back when this is dropped.
+/// The bytes that are held for one segment, or for one object of contents. They are given back when this is dropped.
 #[derive(Debug)]
 pub struct Held {
     budget: Budget,
     bytes: u64,
     /// The length of the segment, if it is whole.
     whole: u64,
+    holder: Holder,
+}
+
+/// What bytes are held for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Segment,
+    Contents,
 }
 
 impl Budget {
@@ -54,7 +64,16 @@ impl Budget {
             budget: self.clone(),
             bytes: 0,
             whole: 0,
+            holder: Holder::Segment,
         }
+    }
+
+    /// Starts to hold for an object of contents. It grows while a segment does, and neither can wait for the other to be
+    /// whole. So each waits only for what is whole already.
+    pub(super) fn hold_contents(&self) -> Held {
+        let mut held = self.hold();
+        held.holder = Holder::Contents;
+        held
     }
 
     /// Returns the bytes of whole segments that are still in memory.
@@ -72,30 +91,47 @@ impl Held {
     /// whatever it asks for: waiting would not help.
     pub(super) fn grow(&mut self, bytes: u64, abort: Option<&Abort>) -> Result<(), Aborted> {
         let mut held = self.budget.held();
-        while held.all > self.bytes && held.all + bytes > self.budget.0.limit {
+        while self.may_wait(&held) && held.all + held.contents + bytes > self.budget.0.limit {
             let waited = self.budget.0.freed.wait_timeout(held, LOOK_AGAIN);
             held = waited.unwrap_or_else(PoisonError::into_inner).0;
             if abort.is_some_and(Abort::raised) {
                 return Err(Aborted);
             }
         }
-        held.all += bytes;
+        *self.share(&mut held) += bytes;
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Whether others hold bytes that they give back without this holder.
+    fn may_wait(&self, held: &Holders) -> bool {
+        match self.holder {
+            Holder::Segment => held.all > self.bytes,
+            Holder::Contents => held.whole > 0 || held.contents > self.bytes,
+        }
+    }
+
+    fn share<'h>(&self, held: &'h mut Holders) -> &'h mut u64 {
+        match self.holder {
+            Holder::Segment => &mut held.all,
+            Holder::Contents => &mut held.contents,
+        }
     }
 
     /// Gives back some of the bytes.
     pub fn shrink(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        self.budget.held().all -= bytes;
+        *self.share(&mut self.budget.held()) -= bytes;
         self.budget.0.freed.notify_all();
     }
 
     /// Wraps a whole segment's bytes, which are held until the last clone of them is dropped.
     pub(super) fn with(mut self, bytes: Vec<u8>) -> Bytes {
-        self.whole = bytes.len() as u64;
-        self.budget.held().whole += self.whole;
+        if self.holder == Holder::Segment {
+            self.whole = bytes.len() as u64;
+            self.budget.held().whole += self.whole;
+        }
         Bytes::from_owner(SealedBytes { bytes, _held: self })
     }
 }
@@ -103,7 +139,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut held = self.budget.held();
-        held.all -= self.bytes;
+        *self.share(&mut held) -= self.bytes;
         held.whole -= self.whole;
         drop(held);
         self.budget.0.freed.notify_all();
@@ -174,6 +210,31 @@ mod tests {
         let mut only = Budget::new(10).hold();
         assert!(only.grow(8, Some(&abort)).is_ok());
         assert!(only.grow(1000, Some(&abort)).is_ok());
+    }
+
+    #[test]
+    fn contents_and_a_segment_that_grow_at_once_wait_for_neither() {
+        let (_raise, abort) = self::abort();
+        let budget = Budget::new(100);
+        let (mut segment, mut contents) = (budget.hold(), budget.hold_contents());
+        assert!(segment.grow(90, Some(&abort)).is_ok());
+        assert!(contents.grow(30, None).is_ok());
+        assert!(segment.grow(20, Some(&abort)).is_ok());
+        assert!(contents.grow(5, None).is_ok());
+        contents.shrink(5);
+        assert_eq!((budget.held().all, budget.held().contents), (110, 30));
+        let whole = segment.with(vec![0; 100]);
+        assert_eq!(budget.whole(), 100);
+        let (raise, raised) = self::abort();
+        drop(raise);
+        let waits = contents.grow(10, Some(&raised)).is_err();
+        assert!(waits, "whoever has the whole segment gives it back");
+        drop(whole);
+        assert!(contents.grow(10, Some(&raised)).is_ok());
+        let object = contents.with(vec![0; 40]);
+        assert_eq!((budget.whole(), budget.held().contents), (0, 40));
+        drop(object);
+        assert_eq!((budget.held().all, budget.held().contents), (0, 0));
     }
 
     #[test]

@@ -10,11 +10,12 @@ use super::archive_key::ArchiveKey;
 use super::assembler::{Assembler, Step};
 use super::auto_level::AutoLevel;
 use super::compression::Strength;
+use super::contents_sealer::ContentsSealer;
 use super::error::SealError;
 use super::frames::{FrameJob, Worker};
 use super::options::SealOptions;
 use super::pool::Pool;
-use super::sealed::{Sealed, SealedTotals};
+use super::sealed::{Sealed, SealedSegment, SealedTotals};
 use super::sealed_budget::{Budget, Held};
 use crate::model::Blake3;
 
@@ -35,7 +36,8 @@ pub struct Sealer {
     settled: Receiver<()>,
     assembler: JoinHandle<Option<u64>>,
     stream: Tally,
-    segment: Tally,
+    /// Raw bytes of the segment that is being pushed.
+    segment_bytes: u64,
     segment_index: u32,
     last: LastFrame,
     /// Never used but for being dropped.
@@ -120,7 +122,7 @@ impl Sealer {
             settled: settled_out,
             assembler: spawn("seal".to_owned(), move || assembler.run(steps_out))?,
             stream: Tally::default(),
-            segment: Tally::default(),
+            segment_bytes: 0,
             segment_index: 0,
             last: LastFrame::ToCome,
             abort,
@@ -128,6 +130,16 @@ impl Sealer {
             auto: None,
         };
         Ok((sealer, receiver))
+    }
+
+    /// Returns a sealer of the stream's contents, which shares this one's limit on sealed bytes in memory. It
+    /// gives each object to `out`.
+    pub fn contents(
+        &self,
+        key: &ArchiveKey,
+        out: impl FnMut(SealedSegment) -> Result<(), SealError> + Send + 'static,
+    ) -> Result<ContentsSealer, SealError> {
+        ContentsSealer::within(key, self.budget.clone(), Box::new(out))
     }
 
     /// Returns an empty buffer with room for a frame; reuses one that was pushed before, if possible.
@@ -163,7 +175,7 @@ impl Sealer {
             None => Strength::Zstd(self.options.level),
         };
         self.stream.add(&frame);
-        self.segment.add(&frame);
+        self.segment_bytes += frame.len() as u64;
         let (answer, answer_out) = bounded(1);
         self.step(Step::Frame(answer_out))?;
         self.jobs
@@ -188,7 +200,7 @@ impl Sealer {
             return Err(SealError::FrameAfterLast);
         }
         let bytes: u64 = frames.iter().map(|frame| frame.len() as u64).sum();
-        if self.segment.bytes > 0 || !(1..=self.segment_left()).contains(&bytes) {
+        if self.segment_bytes > 0 || !(1..=self.segment_left()).contains(&bytes) {
             return Err(SealError::SkippedPart { bytes });
         }
         if bytes < self.segment_left() {
@@ -207,7 +219,7 @@ impl Sealer {
 
     /// How many raw bytes that segment still lacks; the stream's last may end before.
     pub fn segment_left(&self) -> u64 {
-        self.options.segment_bytes - self.segment.bytes
+        self.options.segment_bytes - self.segment_bytes
     }
 
     /// Raw bytes of every frame but the stream's last.
@@ -237,7 +249,7 @@ impl Sealer {
         if self.stream.bytes == 0 {
             return Err(SealError::EmptyStream);
         }
-        if self.segment.bytes > 0 {
+        if self.segment_bytes > 0 {
             self.end_segment()?;
         }
         self.step(Step::End)?;
@@ -262,11 +274,10 @@ impl Sealer {
     }
 
     fn end_segment(&mut self) -> Result<(), SealError> {
-        let segment = std::mem::take(&mut self.segment);
+        let raw_bytes = std::mem::take(&mut self.segment_bytes);
         self.step(Step::Segment {
             index: self.segment_index,
-            raw_bytes: segment.bytes,
-            raw_blake3: segment.blake3(),
+            raw_bytes,
         })?;
         self.count_segment()
     }

@@ -10,6 +10,7 @@ use super::abort::{Abort, Aborted, Stop};
 use super::archive_key::ArchiveKey;
 use super::error::SealError;
 use super::frames::Frame;
+use super::layout::{FrameLayout, SegmentLayout};
 use super::options::SealOptions;
 use super::sealed_budget::Held;
 use super::seek_table::SeekTable;
@@ -28,6 +29,7 @@ const AGE_TAG_BYTES: usize = 16;
 pub(super) struct SegmentWriter {
     age: StreamWriter<HashedBytes>,
     seek_table: SeekTable,
+    layout: SegmentLayout,
     held: Held,
 }
 
@@ -72,19 +74,21 @@ impl SegmentWriter {
             bytes: Vec::with_capacity(longest_sealed(options)),
             hasher: Sha256Hasher::default(),
         };
+        let age = encryptor.wrap_output(output).map_err(refuse)?;
         Ok(Self {
-            age: encryptor.wrap_output(output).map_err(refuse)?,
+            age,
             seek_table: SeekTable::default(),
+            layout: SegmentLayout::default(),
             held,
         })
     }
 
     /// Holds the bytes that a frame needs; waits while segments that were handed out hold too many.
-    pub(super) fn hold_for(&mut self, frame: &Frame, abort: &Abort) -> Result<(), Stop> {
+    pub(super) fn hold_for(&mut self, frame: &Frame, abort: Option<&Abort>) -> Result<(), Stop> {
         let plain = frame.compressed.len() as u64;
         let chunks = plain / AGE_CHUNK_BYTES as u64 * AGE_TAG_BYTES as u64;
         self.held
-            .grow(plain + chunks + ADDED_BYTES, Some(abort))
+            .grow(plain + chunks + ADDED_BYTES, abort)
             .map_err(|Aborted| Stop::Aborted)
     }
 
@@ -92,18 +96,30 @@ impl SegmentWriter {
         let compressed =
             u32::try_from(frame.compressed.len()).expect("a frame of 16 MiB stays below 4 GiB");
         self.seek_table.push(compressed, frame.raw_bytes);
+        self.layout.frames.push(FrameLayout {
+            compressed_bytes: compressed,
+            blake3: frame.blake3,
+        });
         self.age.write_all(&frame.compressed).map_err(refuse)
     }
 
     /// Adds the seek table and closes the age file.
-    pub(super) fn finish(mut self) -> Result<(Bytes, Sha256), SealError> {
-        self.age
-            .write_all(&self.seek_table.encode())
-            .map_err(refuse)?;
+    pub(super) fn finish(mut self) -> Result<(Bytes, Sha256, SegmentLayout), SealError> {
+        let seek_table = self.seek_table.encode();
+        self.age.write_all(&seek_table).map_err(refuse)?;
         let HashedBytes { mut bytes, hasher } = self.age.finish().map_err(refuse)?;
         bytes.shrink_to_fit();
-        Ok((self.held.with(bytes), hasher.finish()))
+        let frames = self.layout.frames.iter();
+        let frames: usize = frames.map(|frame| frame.compressed_bytes as usize).sum();
+        let payload = payload_bytes(frames + seek_table.len());
+        self.layout.header = bytes[..bytes.len() - payload].to_vec();
+        Ok((self.held.with(bytes), hasher.finish(), self.layout))
     }
+}
+
+/// Returns the bytes of the payload of an age file with that many bytes of plain text.
+fn payload_bytes(plain: usize) -> usize {
+    plain + plain.div_ceil(AGE_CHUNK_BYTES).max(1) * AGE_TAG_BYTES
 }
 
 fn refuse(source: io::Error) -> SealError {

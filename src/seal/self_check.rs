@@ -6,7 +6,6 @@ use super::archive_key::ArchiveKey;
 use super::error::SealError;
 use super::opener::open_segment;
 use super::sealed::SealedSegment;
-use crate::model::Blake3;
 
 /// Opens sealed segments again, one at a time even if many threads ask for it, so that it takes the memory of
 /// one.
@@ -14,14 +13,16 @@ use crate::model::Blake3;
 /// The receiver of the segments uses it: while one is opened, the next is sealed.
 pub struct SelfCheck {
     key: ArchiveKey,
+    frame_bytes: usize,
     buffer: Mutex<Vec<u8>>,
 }
 
 impl SelfCheck {
-    /// A check of segments that were sealed with that key.
-    pub fn new(key: &ArchiveKey) -> Self {
+    /// A check of segments that were sealed with that key, in frames of so many raw bytes.
+    pub fn new(key: &ArchiveKey, frame_bytes: usize) -> Self {
         Self {
             key: key.clone(),
+            frame_bytes,
             buffer: Mutex::new(vec![0; 256 << 10]),
         }
     }
@@ -29,26 +30,41 @@ impl SelfCheck {
     /// Opens the segment as a restore would, and compares what comes out with what went in.
     pub fn check(&self, segment: &SealedSegment) -> Result<(), SealError> {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
-        check(segment, &self.key, &mut buffer).map_err(|source| SealError::SelfCheck {
-            index: segment.index,
-            source: Box::new(source),
+        check(segment, &self.key, self.frame_bytes, &mut buffer).map_err(|source| {
+            SealError::SelfCheck {
+                index: segment.index,
+                source: Box::new(source),
+            }
         })
     }
 }
 
-fn check(segment: &SealedSegment, key: &ArchiveKey, buffer: &mut [u8]) -> Result<(), SealError> {
+fn check(
+    segment: &SealedSegment,
+    key: &ArchiveKey,
+    frame_bytes: usize,
+    buffer: &mut [u8],
+) -> Result<(), SealError> {
     let mut reader = open_segment(&segment.bytes, key, segment.raw_bytes)?;
-    let mut hasher = blake3::Hasher::new();
+    let mut frames = segment.layout.frames.iter();
     loop {
-        match reader.read_raw(buffer)? {
-            0 => break,
-            read => hasher.update(&buffer[..read]),
-        };
-    }
-    if Blake3(*hasher.finalize().as_bytes()) == segment.raw_blake3 {
-        Ok(())
-    } else {
-        Err(SealError::Differs)
+        let mut hasher = blake3::Hasher::new();
+        let mut filled = 0;
+        while filled < frame_bytes {
+            let wanted = buffer.len().min(frame_bytes - filled);
+            match reader.read_raw(&mut buffer[..wanted])? {
+                0 => break,
+                read => {
+                    hasher.update(&buffer[..read]);
+                    filled += read;
+                }
+            }
+        }
+        match (filled, frames.next()) {
+            (0, None) => return Ok(()),
+            (1.., Some(frame)) if frame.blake3.0 == *hasher.finalize().as_bytes() => {}
+            _ => return Err(SealError::Differs),
+        }
     }
 }
 
@@ -64,11 +80,11 @@ mod tests {
             .unwrap()
             .0
             .remove(0);
-        let check = SelfCheck::new(&key);
+        let check = SelfCheck::new(&key, small_options(1).frame_bytes);
         assert!(check.check(&segment).is_ok());
 
         let mut other = segment.clone();
-        other.raw_blake3.0[0] ^= 1;
+        other.layout.frames[1].blake3.0[0] ^= 1;
         let mut damaged = segment.clone();
         let mut bytes = damaged.bytes.to_vec();
         *bytes.last_mut().unwrap() ^= 1;

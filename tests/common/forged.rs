@@ -316,7 +316,7 @@ fn seal(stream: &[u8], key: &ArchiveKey) -> Vec<(u64, Blake3, Vec<u8>)> {
         match step {
             Sealed::Segment(segment) => segments.push((
                 segment.raw_bytes,
-                segment.raw_blake3,
+                segment.layout.raw_blake3(),
                 segment.bytes.to_vec(),
             )),
             Sealed::Finished => return segments,

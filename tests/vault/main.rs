@@ -10,7 +10,6 @@ mod face;
 mod killed;
 mod leaving;
 mod listing;
-mod listing;
 mod moto;
 mod old_home;
 mod out;

@@ -6,7 +6,13 @@ fn an_attempt_becomes_committed_and_gives_up_its_key() {
     let id = FULL.parse().unwrap();
     catalog.begin_attempt(&attempt(FULL)).unwrap();
     catalog
-        .segment_sealed(&id, 0, &segment(), &Blake3([5; 32]), "somewhere")
+        .segment_sealed(
+            &id,
+            0,
+            &segment(),
+            (&Blake3([5; 32]), b"layout"),
+            "somewhere",
+        )
         .unwrap();
     assert_eq!(
         catalog.segments(&id).unwrap()[0].state,

@@ -135,7 +135,13 @@ fn with_segments(count: u32) -> (Catalog, ArchiveId) {
     catalog.begin_attempt(&attempt(FULL)).unwrap();
     for index in 0..count {
         catalog
-            .segment_sealed(&id, index, &segment(), &Blake3([5; 32]), "somewhere")
+            .segment_sealed(
+                &id,
+                index,
+                &segment(),
+                (&Blake3([5; 32]), b"layout"),
+                "somewhere",
+            )
             .unwrap();
     }
     (catalog, id)

@@ -47,7 +47,13 @@ fn what_was_not_asked_for_here_gets_no_row_and_leaves_with_its_segment() {
         .thaw_requested(&[(id, 0)], Tier::Bulk, 7, now())
         .unwrap();
     catalog
-        .segment_sealed(&id, 0, &segment(), &Blake3([6; 32]), "elsewhere")
+        .segment_sealed(
+            &id,
+            0,
+            &segment(),
+            (&Blake3([6; 32]), b"layout"),
+            "elsewhere",
+        )
         .unwrap();
     assert!(catalog.thaws(&id).unwrap().is_empty());
 }

@@ -90,6 +90,7 @@ pub(in crate::engine) fn archive(
         raw_bytes,
         sealed_bytes,
         uploaded_bytes: whole.uploaded_bytes,
+        contents: whole.passed.contents.and_then(|contents| contents.kept),
     })
 }
 
@@ -133,7 +134,8 @@ fn store_whole(
                 // An earlier pass may have stored more segments, of a longer stream.
                 catalog.forget_segments_from(&attempt.id, passed.totals.segments)?;
                 let segments = catalog.segments(&attempt.id)?;
-                match require_listed(&job.session.source, &attempt.id, &segments) {
+                let contents = passed.contents.as_ref().map(|contents| &contents.record);
+                match require_listed(&job.session.source, &attempt.id, &segments, contents) {
                     Ok(()) => {
                         return Ok(Whole {
                             passed,
@@ -238,10 +240,8 @@ fn entry(job: &Job<'_>, attempt: &OpenAttempt, whole: &Whole) -> Result<ArchiveE
         subvolume: job.origin.subvolume.clone(),
         snapshot: job.origin.snapshot.clone(),
         raw_blake3: passed.totals.raw_blake3,
-        segments_blake3: segments
-            .iter()
-            .filter_map(|segment| segment.raw_blake3)
-            .collect(),
+        // The frames' digests, in the contents, take their place: each byte is hashed once, beside the stream's own digest.
+        segments_blake3: Vec::new(),
     };
     let private = serde_json::to_vec(&private).expect("private facts are plain data");
     let StreamHead {
@@ -279,7 +279,10 @@ fn entry(job: &Job<'_>, attempt: &OpenAttempt, whole: &Whole) -> Result<ArchiveE
         recipients: job.recipients.fingerprint(&job.session.source.row.ledger),
         retain_until: attempt.retain_until.map(Timestamp),
         segments: segments.iter().map(|segment| segment.record).collect(),
-        contents: None,
+        contents: passed
+            .contents
+            .as_ref()
+            .map(|contents| contents.record.clone()),
         vault: vault_place(&job.session.source.store.url(), &attempt.id, segments)?,
         private: BASE64.encode(attempt.key.seal_private(&private)?),
     })

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::model::entry::Timestamp;
 use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, ArchiveKind, Blake3, Protocol, StorageClass, keys};
-use crate::seal::{ArchiveKey, Recipients};
+use crate::seal::{ArchiveKey, Recipients, SegmentLayout};
 
 /// An attempt that this run works on.
 pub(in crate::engine) struct OpenAttempt {
@@ -185,10 +185,17 @@ pub(in crate::engine) struct StoredParts {
     key: bool,
 }
 
+/// Reads the layout of a segment as the catalog has it.
+pub(in crate::engine) fn whole_layout(encoded: &[u8]) -> Option<SegmentLayout> {
+    let (layout, rest) = SegmentLayout::decode(encoded)?;
+    rest.is_empty().then_some(layout)
+}
+
 /// The raw bytes of a segment that is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) struct Raw {
     pub(in crate::engine) bytes: u64,
+    /// The digest of the digests of its frames.
     pub(in crate::engine) blake3: Blake3,
 }
 
@@ -196,6 +203,9 @@ impl StoredParts {
     /// Finds the parts that earlier runs and passes have stored. A row proves nothing: a segment is stored
     /// only if the listing has its object. An object can also be stored although its row does not say so,
     /// because the answer was lost or came after the run had ended.
+    ///
+    /// A segment whose layout is not known, because an older version has sealed it, is sealed and stored again: the table
+    /// in the archive's contents names the frames of each.
     pub(in crate::engine) fn gather(
         source: &OpenSource<'_>,
         archive: &ArchiveId,
@@ -207,6 +217,7 @@ impl StoredParts {
             return Ok(already);
         }
         let directory = &source.row.directory;
+        let layouts = catalog.segment_layouts(archive)?;
         let listed = listing(source, archive)?;
         already.key = listed.contains_key(&keys::archive_key(directory, archive));
         for (row, object) in rows
@@ -231,10 +242,11 @@ impl StoredParts {
                 (SegmentState::Stored, false) => catalog.segment_lost(archive, row.index)?,
                 (SegmentState::Stored, true) | (SegmentState::Sealed, false) => {}
             }
-            if let (true, Some(blake3)) = (there, row.raw_blake3) {
+            let layout = layouts.get(&row.index).and_then(|it| whole_layout(it));
+            if let (true, Some(layout)) = (there, layout) {
                 let raw = Raw {
                     bytes: record.raw_bytes,
-                    blake3,
+                    blake3: layout.raw_blake3(),
                 };
                 already.segments.insert(row.index, raw);
             }

@@ -14,6 +14,7 @@ pub(super) mod send_parent;
 pub(super) mod sent;
 pub(super) mod stream_source;
 pub(super) mod upload;
+mod upload_contents;
 pub(super) mod zeros;
 
 use std::path::Path;

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 
+use crate::engine::files::contents::kept::KeptContents;
 use crate::engine::snapshots::at_any_time::Snapshotted;
 use crate::error::Error;
 use crate::model::ArchiveId;
@@ -27,7 +28,7 @@ pub enum Outcome {
 }
 
 /// An archive that a run has committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct CommittedArchive {
     /// Its id.
     pub archive: ArchiveId,
@@ -39,6 +40,8 @@ pub struct CommittedArchive {
     pub sealed_bytes: u64,
     /// Sealed bytes that this run has stored.
     pub uploaded_bytes: u64,
+    /// Its contents as they are on this machine; `None` if it has none, or if they could not be kept.
+    pub contents: Option<KeptContents>,
 }
 
 /// The request for a backup.

@@ -9,6 +9,8 @@ use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crossbeam_channel::unbounded;
+
 use crate::btrfs::{Guard, StreamSummary};
 use crate::catalog::{ArchiveRow, Catalog};
 use crate::config::{self, Compression};
@@ -16,16 +18,33 @@ use crate::engine::backup::attempt::{OpenAttempt, Raw, StoredParts};
 use crate::engine::backup::job::Job;
 use crate::engine::backup::stream_source::{Sending, StreamSource};
 use crate::engine::backup::upload::Upload;
+use crate::engine::files::contents::kept::{Keeping, KeptContents};
+use crate::engine::files::contents::table::finish_with_table;
 use crate::error::{BackupError, Error};
 use crate::model::segment::FRAME_BYTES;
-use crate::model::{ArchiveId, Blake3, Uuid};
+use crate::model::{ArchiveId, Blake3, ContentsRecord, Uuid};
 use crate::progress::{Event, PROGRESS_STEP};
-use crate::seal::{AutoLevel, Held, SealError, SealOptions, SealedTotals, Sealer, SelfCheck};
+use crate::seal::{
+    AutoLevel, ContentsSealer, Held, SealError, SealOptions, SealedTotals, Sealer, SelfCheck,
+    digest_of_frames,
+};
+
+/// The most bytes that the guard is shown at once.
+const GUARD_PIECE: usize = 1 << 20;
 
 /// The result of a complete pass.
 pub(in crate::engine) struct Passed {
     pub(in crate::engine) summary: StreamSummary,
     pub(in crate::engine) totals: SealedTotals,
+    /// The archive's contents; `None` if the source does not want them.
+    pub(in crate::engine) contents: Option<StoredContents>,
+}
+
+/// Contents whose objects are stored.
+pub(in crate::engine) struct StoredContents {
+    pub(in crate::engine) record: ContentsRecord,
+    /// The objects on this machine, if they could be kept.
+    pub(in crate::engine) kept: Option<KeptContents>,
 }
 
 /// Brings the whole stream into the store. When this returns, the sender has succeeded, the guard has seen a
@@ -72,10 +91,23 @@ pub(in crate::engine) fn pass(
         uploaded: tally,
         auto,
         check: match job.session.config.self_check {
-            config::SelfCheckMode::On => Some(SelfCheck::new(&attempt.key)),
+            config::SelfCheckMode::On => Some(SelfCheck::new(&attempt.key, options.frame_bytes)),
             config::SelfCheckMode::Off => None,
         },
         failed: &failed,
+    };
+    let (contents_out, contents_objects) = unbounded();
+    let mut guard = Guard::new(sending.expect);
+    let contents = if job.session.source.config.contents {
+        guard.keep_contents();
+        let out = move |object| contents_out.send(object).map_err(|_| SealError::Stopped);
+        Some(ContentsCut {
+            sealer: sealer.contents(&attempt.key, out)?,
+            stream_bytes: 0,
+        })
+    } else {
+        drop(contents_out);
+        None
     };
     let reading = StreamReading {
         job,
@@ -83,8 +115,9 @@ pub(in crate::engine) fn pass(
         already,
         known,
         stream: sending.stream,
-        guard: Guard::new(sending.expect),
+        guard,
         sealer,
+        contents,
         head: HeadCheck::ToCome,
         raw_bytes: 0,
         told: 0,
@@ -96,8 +129,12 @@ pub(in crate::engine) fn pass(
         .config
         .store_of(job.session.source.config)?
         .uploads();
+    let upload = &upload;
+    let mut keeping = Keeping::in_directory(&job.session.config.state_dir);
     std::thread::scope(|scope| {
         let uploader = scope.spawn(move || upload.run(&segments, uploads));
+        let keeping = &mut keeping;
+        let contents_uploader = scope.spawn(move || upload.contents(&contents_objects, keeping));
         let read = reading.run();
         if read.is_err() {
             // The uploaders stop: they send no further segments.
@@ -105,14 +142,54 @@ pub(in crate::engine) fn pass(
         }
         // The sealer is dropped by now, finished or not, so the uploader's channel ends.
         let stored = uploader.join().expect("the uploader does not panic");
-        match (read, stored) {
-            // The uploader failed first; that is why the sealer could not pass on its segments.
-            (Err(Error::Seal(SealError::Stopped)) | Ok(_), Err(error)) | (Err(error), _) => {
-                Err(error)
-            }
-            (Ok(passed), Ok(())) => Ok(passed),
-        }
+        let whole = first_cause(read, stored).and_then(|(read, ())| {
+            let Some(contents) = read.contents else {
+                return Ok((read.summary, read.totals, None));
+            };
+            // The layout of a segment is known when it is sealed, and recorded before it is stored.
+            let layouts = upload.layouts(read.totals.segments)?;
+            finish_with_table(contents.sealer, layouts)?;
+            Ok((read.summary, read.totals, Some(contents.stream_bytes)))
+        });
+        let objects = contents_uploader
+            .join()
+            .expect("the uploader does not panic");
+        first_cause(whole, objects)
     })
+    .map(|((summary, totals, stream_bytes), objects)| Passed {
+        summary,
+        totals,
+        contents: stream_bytes.map(|stream_bytes| {
+            let record = ContentsRecord {
+                stream_bytes,
+                objects,
+            };
+            let kept = keeping.finish(&record, &attempt.key);
+            StoredContents { record, kept }
+        }),
+    })
+}
+
+/// Returns the results of two threads, or the error of the one that failed first: it made the other one stop.
+fn first_cause<A, B>(giver: Result<A, Error>, taker: Result<B, Error>) -> Result<(A, B), Error> {
+    match (giver, taker) {
+        (Err(Error::Seal(SealError::Stopped)) | Ok(_), Err(error)) | (Err(error), _) => Err(error),
+        (Ok(given), Ok(taken)) => Ok((given, taken)),
+    }
+}
+
+/// A stream that was read to its end.
+struct ReadStream {
+    summary: StreamSummary,
+    totals: SealedTotals,
+    contents: Option<ContentsCut>,
+}
+
+/// The contents of a stream, as far as it has been read.
+struct ContentsCut {
+    sealer: ContentsSealer,
+    /// Bytes of the stream without its file data.
+    stream_bytes: u64,
 }
 
 /// Whether the head of the stream was checked.
@@ -139,6 +216,7 @@ struct StreamReading<'a> {
     stream: Box<dyn StreamSource + 'a>,
     guard: Guard,
     sealer: Sealer,
+    contents: Option<ContentsCut>,
     head: HeadCheck,
     raw_bytes: u64,
     told: u64,
@@ -149,7 +227,7 @@ struct StreamReading<'a> {
 }
 
 impl StreamReading<'_> {
-    fn run(mut self) -> Result<Passed, Error> {
+    fn run(mut self) -> Result<ReadStream, Error> {
         loop {
             let index = self.sealer.segment_index();
             let filled = match self.already.segment(index) {
@@ -167,7 +245,11 @@ impl StreamReading<'_> {
             .finish()
             .map_err(|error| Error::Backup(BackupError::Stream(error)))?;
         let totals = self.sealer.finish()?;
-        Ok(Passed { summary, totals })
+        Ok(ReadStream {
+            summary,
+            totals,
+            contents: self.contents,
+        })
     }
 
     /// Reads the segment of that index straight into the sealer.
@@ -198,20 +280,20 @@ impl StreamReading<'_> {
         let held = self.compared.take();
         let mut held = held.unwrap_or_else(|| self.sealer.hold(whole));
         let mut frames: Vec<Vec<u8>> = Vec::new();
-        let mut hasher = blake3::Hasher::new();
+        let mut digests = Vec::new();
         let mut bytes = 0;
         let mut end = Filled::Whole;
         while bytes < whole && end == Filled::Whole {
             let spare = self.spare.pop();
             let mut frame = spare.unwrap_or_else(|| Vec::with_capacity(frame_bytes));
             end = self.frame(&mut frame)?;
-            hasher.update(&frame);
             bytes += frame.len() as u64;
             if !frame.is_empty() {
+                digests.push(Blake3::of(&frame));
                 frames.push(frame);
             }
         }
-        let same = stored.bytes == bytes && stored.blake3 == Blake3(*hasher.finalize().as_bytes());
+        let same = stored.bytes == bytes && stored.blake3 == digest_of_frames(digests);
         if same {
             self.sealer.skip(&frames)?;
             self.job.session.context.observer.event(Event::Skipped {
@@ -243,9 +325,7 @@ impl StreamReading<'_> {
         })?;
         // A sender that a signal has ended is no sender that failed.
         self.job.session.context.interrupt.check()?;
-        self.guard
-            .push(frame)
-            .map_err(|error| Error::Backup(BackupError::Stream(error)))?;
+        self.show(frame)?;
         self.check_head()?;
         self.raw_bytes += frame.len() as u64;
         if self.raw_bytes - self.told >= PROGRESS_STEP {
@@ -256,6 +336,22 @@ impl StreamReading<'_> {
             });
         }
         Ok(filled)
+    }
+
+    /// Shows bytes to the guard, and seals what it keeps of them as contents.
+    fn show(&mut self, frame: &[u8]) -> Result<(), Error> {
+        // In pieces, because what the guard keeps is in memory as well.
+        for piece in frame.chunks(GUARD_PIECE) {
+            self.guard
+                .push(piece)
+                .map_err(|error| Error::Backup(BackupError::Stream(error)))?;
+            if let (Some(contents), Some(kept)) = (&mut self.contents, self.guard.contents()) {
+                contents.sealer.write(kept)?;
+                contents.stream_bytes += kept.len() as u64;
+                kept.clear();
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a stream that is already in the ledger.

@@ -99,7 +99,7 @@ impl Upload<'_, '_> {
 
     /// Stores the archive's key before its first segment. It does so only when the first segment is sealed: a
     /// sender that fails at once leaves nothing in the store.
-    fn key(&self) -> Result<(), Error> {
+    pub(super) fn key(&self) -> Result<(), Error> {
         let mut stored = self.key_stored.lock().expect("no holder panics");
         if *stored == KeyStored::No {
             let key = keys::archive_key(&self.job.session.source.row.directory, &self.attempt.id);
@@ -141,8 +141,11 @@ impl Upload<'_, '_> {
             sha256: segment.sha256,
         };
         let locator = source.store.locate(&key).to_string();
+        let mut layout = Vec::new();
+        segment.layout.encode(&mut layout);
+        let raw = (&segment.layout.raw_blake3(), &*layout);
         self.with_catalog(|catalog| {
-            catalog.segment_sealed(id, segment.index, &record, &segment.raw_blake3, &locator)
+            catalog.segment_sealed(id, segment.index, &record, raw, &locator)
         })?;
         let store = |moved| {
             let object = NewObject {
@@ -168,7 +171,7 @@ impl Upload<'_, '_> {
         Ok(())
     }
 
-    fn with_catalog<T>(
+    pub(super) fn with_catalog<T>(
         &self,
         act: impl FnOnce(&mut Catalog) -> Result<T, CatalogError>,
     ) -> Result<T, Error> {

@@ -5,10 +5,11 @@
 //! opens it in one of them. [`history`] compares its versions, and [`get`] copies one. No link in a copy is ever
 //! followed, and nothing outside of a copy is read.
 //!
-//! [`replay`] makes the tree of an archive from contents.
+//! [`contents`] reads what an archive says of its files, and [`replay`] makes a tree of it.
 
 pub(super) mod attributes;
 mod compare;
+pub(in crate::engine) mod contents;
 mod copy_file;
 pub(super) mod copy_tree;
 pub(super) mod difference;

@@ -146,6 +146,7 @@ impl Writer<'_> {
                 &self.session.source,
                 &archive.id,
                 &catalog.segments(&archive.id)?,
+                archive.contents.as_ref(),
             )?;
         }
     }

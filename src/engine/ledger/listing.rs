@@ -8,9 +8,9 @@ use crate::engine::context::RunContext;
 use crate::engine::context::clock::Clock;
 use crate::engine::context::open_source::OpenSource;
 use crate::error::{BackupError, Error, in_words};
-use crate::model::ArchiveId;
 use crate::model::entry::Timestamp;
-use crate::model::keys::{self, ArchiveObject, SignedObject};
+use crate::model::keys::{self, ArchiveObject, ArchivePart, SignedObject};
+use crate::model::{ArchiveId, ContentsRecord};
 use crate::progress::Event;
 use crate::store::{Stat, Store};
 
@@ -46,8 +46,13 @@ pub(in crate::engine) fn require_listed(
     source: &OpenSource<'_>,
     archive: &ArchiveId,
     segments: &[SegmentRow],
+    contents: Option<&ContentsRecord>,
 ) -> Result<(), Error> {
-    let wrong = lacking(source, archive, segments, &listing(source, archive)?)?;
+    let listed = listing(source, archive)?;
+    let mut wrong = lacking(source, archive, segments, &listed)?;
+    if let Some(contents) = contents {
+        wrong.extend(lacking_contents(source, archive, contents, &listed)?);
+    }
     match wrong.first() {
         None => Ok(()),
         Some(first) => Err(BackupError::SegmentsMissing {
@@ -69,6 +74,26 @@ pub(in crate::engine) fn lacking(
     listed: &HashMap<String, Stat>,
 ) -> Result<Vec<String>, Error> {
     let objects = || SegmentRow::objects(&source.row.directory, archive, segments);
+    if let Some(lacked) = objects().find(|object| !listed.contains_key(&object.key)) {
+        require_absent(source.store.as_ref(), &lacked.key)?;
+    }
+    Ok(objects()
+        .filter_map(|object| difference(&object, listed.get(&object.key)))
+        .collect())
+}
+
+/// Does the same for the contents of an archive.
+pub(in crate::engine) fn lacking_contents(
+    source: &OpenSource<'_>,
+    archive: &ArchiveId,
+    contents: &ContentsRecord,
+    listed: &HashMap<String, Stat>,
+) -> Result<Vec<String>, Error> {
+    let objects = || {
+        let contents = (0..).zip(&contents.objects);
+        let all = ArchiveObject::list(&source.row.directory, *archive, [], contents, None);
+        all.filter(|object| object.part != ArchivePart::Key)
+    };
     if let Some(lacked) = objects().find(|object| !listed.contains_key(&object.key)) {
         require_absent(source.store.as_ref(), &lacked.key)?;
     }
@@ -144,7 +169,7 @@ pub(in crate::engine) fn verify_listed(
     clock: &dyn Clock,
 ) -> Result<(), Error> {
     let segments = catalog.segments(archive)?;
-    let shown = require_listed(source, archive, &segments);
+    let shown = require_listed(source, archive, &segments, None);
     let now = Timestamp(clock.now());
     match shown {
         Ok(()) => {

@@ -1,0 +1,7 @@
+//! The contents of an archive: its stream without the file data, and a table of its segments, in sealed objects.
+//!
+//! A backup makes them while the stream passes (`engine/backup/pipeline.rs`).
+
+pub(in crate::engine) mod kept;
+pub(in crate::engine) mod objects;
+pub(in crate::engine) mod table;
