@@ -81,6 +81,8 @@ pub struct ContentsReader<R> {
 pub struct ContentsCommand<'a> {
     /// What it does. It is none of `Subvol`, `Snapshot` and `End`.
     pub command: Command,
+    /// Where it lies in the stream, its data included.
+    pub place: Range<u64>,
     /// Where its file data lies in the stream, if it carries any.
     pub data: Option<Range<u64>>,
     attributes: Attributes<'a>,
@@ -177,6 +179,7 @@ impl<R: Read> ContentsReader<R> {
         match attributes {
             Ok(attributes) => Ok(Some(ContentsCommand {
                 command,
+                place: begin..end,
                 data,
                 attributes,
             })),

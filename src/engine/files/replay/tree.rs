@@ -21,8 +21,8 @@ pub trait FileTree {
     /// Adds an object that has no name yet; [`Self::link`] follows at once. It counts as [`Changed::MADE`].
     fn create(&mut self, node: &FileNode) -> Result<ObjectId, Self::Error>;
 
-    /// Changes an object. One stream may set an object several times, new ones too: what changed adds up. Of a new object,
-    /// `changed` is [`Changed::MADE`].
+    /// Changes an object. One stream may set an object several times, and those that it makes too: what changed adds up.
+    /// [`Changed::MADE`] outweighs the other bits, and [`Changed::TIMES`] counts only if it is alone.
     fn set(
         &mut self,
         object: ObjectId,
@@ -30,8 +30,9 @@ pub trait FileTree {
         changed: Changed,
     ) -> Result<(), Self::Error>;
 
-    /// Adds bytes of the stream that were about an object; also for objects that are not set. Commands about a name count
-    /// for its directory. Over a whole stream, these are all its commands but the first and the end command.
+    /// Adds bytes of the stream that were about an object, which need not be set. A command that changes names counts for
+    /// the directory, but one that makes an object for that object. Over a whole stream, these are the bytes of all commands
+    /// but the first and the end command.
     fn cost(&mut self, object: ObjectId, bytes: u64) -> Result<(), Self::Error>;
 
     /// Gives an object a name.
