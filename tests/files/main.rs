@@ -2,3 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod busy_tree;
+mod clone_range;
+mod contents;
+mod oracle;
