@@ -1,0 +1,15 @@
+//! The local index of files: what each archive of a source held, in one SQLite file for each source. It is derived from the
+//! contents of the archives, and can be deleted at any time. The tables are in `schema/files/`.
+
+mod archives;
+mod error;
+mod file;
+mod loading;
+
+pub use archives::{ArchiveToLoad, LoadedArchive};
+pub use error::{FilesDbError, FilesSqlError};
+pub use file::FilesDb;
+pub use loading::{LoadBase, Loading};
+
+#[cfg(test)]
+mod tests;
