@@ -1,9 +1,18 @@
 //! Why a file can't be looked at or brought back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Advice, ExitCode, exit};
-use crate::model::{SnapshotName, SourceName, shell};
+use chrono::NaiveDate;
+
+use super::{Advice, Error, ExitCode, exit};
+use crate::files_db::IndexReadError;
+use crate::model::{ArchiveId, SnapshotName, SourceName, shell};
+
+impl From<IndexReadError> for Error {
+    fn from(error: IndexReadError) -> Self {
+        Self::Files(error.into())
+    }
+}
 
 /// Why a file can't be looked at or brought back.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +78,70 @@ pub enum FilesError {
         /// The copy's name.
         date: SnapshotName,
     },
+    /// No archive of the source is in its file index.
+    #[error("no archive of `{source_name}` is in the file index here: {archived} of it have no files to list")]
+    NotIndexed {
+        /// The source.
+        source_name: SourceName,
+        /// How many archives it has, in words.
+        archived: String,
+    },
+    /// No indexed archive is so old.
+    #[error("no archive of `{source_name}` with an index of its files is from {before} or before")]
+    NoIndexSoOld {
+        /// The source.
+        source_name: SourceName,
+        /// The date that was asked for.
+        before: NaiveDate,
+        /// The date of the oldest that is indexed.
+        oldest: NaiveDate,
+    },
+    /// The archive of that id is not indexed.
+    #[error("the archive {archive} of `{source_name}` is not in the file index here")]
+    ArchiveNotIndexed {
+        /// The source.
+        source_name: SourceName,
+        /// The archive.
+        archive: ArchiveId,
+    },
+    /// An archive does not have the file.
+    #[error("the archive of {date} does not have {}", file.display())]
+    NotInArchive {
+        /// The file, as `source:path`.
+        file: PathBuf,
+        /// The archive's date.
+        date: NaiveDate,
+        /// The dates of the first and of the last archive that has it; `None` if none has.
+        exists: Option<(NaiveDate, NaiveDate)>,
+    },
+    /// What must be a directory is none.
+    #[error("{} is no directory in the archive of {date}", file.display())]
+    NoDirectory {
+        /// The file, as `source:path`.
+        file: PathBuf,
+        /// The archive's date.
+        date: NaiveDate,
+    },
+    /// No plain copy is so old, but an archive has the file.
+    #[error(
+        "no snapshot and no mirror's copy here has {} from {before} or before, but the archive of {date} has it", file.display()
+    )]
+    OnlyArchived {
+        /// The file, as `source:path`.
+        file: PathBuf,
+        /// The time.
+        before: String,
+        /// The archive's date.
+        date: NaiveDate,
+        /// The source.
+        source_name: SourceName,
+    },
+    /// No user has this name here.
+    #[error("no user of this machine has the name `{0}`")]
+    UnknownOwner(String),
+    /// The file index can't be read.
+    #[error(transparent)]
+    Index(#[from] IndexReadError),
     /// What is to be written exists already.
     #[error("cannot write {}: it exists already", .0.display())]
     TargetExists(PathBuf),
@@ -117,6 +190,52 @@ impl FilesError {
             } => exit(ExitCode::Usage).hint(format!(
                 "run `coldchain snapshots {}` to see the dates, or leave out --date for the newest",
                 source_name.as_argument()
+            )),
+            Self::NotIndexed { source_name, .. } => exit(ExitCode::Failed).hint(format!(
+                "run `coldchain list {}` to see what is archived; the next archive is indexed when it is made",
+                source_name.as_argument()
+            )),
+            Self::NoIndexSoOld { oldest, .. } => {
+                exit(ExitCode::Usage).hint(format!("add --date {oldest} for the oldest that is indexed"))
+            }
+            Self::ArchiveNotIndexed { source_name, .. } => exit(ExitCode::Usage).hint(format!(
+                "run `coldchain ls {source_name}:` to see which archives are not indexed"
+            )),
+            Self::NotInArchive {
+                file,
+                exists: Some((first, last)),
+                ..
+            } => exit(ExitCode::Failed).hint(format!(
+                "it exists from {first} to {last}: add --date {last}, or run `coldchain history {}`",
+                shell::path(file)
+            )),
+            Self::NotInArchive {
+                file, exists: None, ..
+            } => {
+                let name = file.file_name().unwrap_or_default();
+                let text = file.as_os_str().to_string_lossy();
+                let source_name = text.split(':').next().unwrap_or_default();
+                exit(ExitCode::Failed).hint(format!(
+                    "check the path, or run `coldchain find {source_name}: --all-dates --name {}` to look for the name",
+                    shell::path(Path::new(name))
+                ))
+            }
+            Self::NoDirectory { file, .. } => exit(ExitCode::Usage).hint(format!(
+                "name a directory, or run `coldchain ls -l {}`",
+                shell::path(file)
+            )),
+            Self::OnlyArchived {
+                date, source_name, ..
+            } => exit(ExitCode::Failed).hint(format!(
+                "run `coldchain restore {} {date} --to DIR`, and copy the file from there",
+                source_name.as_argument()
+            )),
+            Self::UnknownOwner(_) => {
+                exit(ExitCode::Usage).hint("give the user's number: an archive has numbers alone")
+            }
+            Self::Index(error) => exit(ExitCode::Failed).hint(format!(
+                "delete {}: it is made anew from the contents of the archives",
+                shell::path(error.path())
             )),
             Self::TargetExists(_) => exit(ExitCode::Usage)
                 .hint("give another name with --to, or add --force to replace a file"),

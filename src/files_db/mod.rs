@@ -5,11 +5,16 @@ mod archives;
 mod error;
 mod file;
 mod loading;
+mod questions;
 
 pub use archives::{ArchiveToLoad, LoadedArchive};
 pub use error::{FilesDbError, FilesSqlError};
 pub use file::FilesDb;
 pub use loading::{LoadBase, Loading};
+pub use questions::{
+    ChangeSpan, FileQuestions, IndexReadError, IndexedArchive, IndexedName, IndexedVersion,
+    NameFilter, NodeFilter, PathFinder, Span, SubtreeTotals,
+};
 
 #[cfg(test)]
 mod tests;
