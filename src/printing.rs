@@ -77,6 +77,19 @@ pub fn answer_path(path: &Path) -> Result<(), Error> {
     or_nobody_reads(stdout.write_all(&line).and_then(|()| stdout.flush()))
 }
 
+/// Writes paths to stdout for a program: their bytes, each with a NUL after it.
+pub fn answer_null<'p>(paths: impl IntoIterator<Item = &'p [u8]>) -> Result<(), Error> {
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    let write_all = || -> io::Result<()> {
+        for path in paths {
+            stdout.write_all(path)?;
+            stdout.write_all(b"\0")?;
+        }
+        stdout.flush()
+    };
+    or_nobody_reads(write_all())
+}
+
 /// Writes an answer in JSON: one document.
 pub fn answer_json(value: &Value) -> Result<(), Error> {
     or_nobody_reads(write_out(&format!("{}\n", in_json(value))))

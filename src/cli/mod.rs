@@ -10,6 +10,7 @@ mod mirror;
 mod mirror_server;
 mod move_home;
 mod pull;
+mod questions;
 mod read;
 mod restore;
 mod snapshots;
@@ -38,6 +39,7 @@ pub use mirror::Mirror;
 pub use mirror_server::MirrorServer;
 pub use move_home::Move;
 pub use pull::Pull;
+pub use questions::{Diff, Du, Find, KindLetter, Ls, SizeRange};
 pub use read::{AtPlace, List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore, writable_name};
 pub use snapshots::{Snapshot, Snapshots};
@@ -181,7 +183,15 @@ pub enum Command {
     /// List what another tool stored, to restore and delete it from here
     #[command(subcommand)]
     Import(Import),
-    /// Every version of a file or directory, over all snapshots and local mirrors
+    /// What a directory holds in an archive
+    Ls(Ls),
+    /// Files in archives, by name, size, age, kind or owner; deleted ones too
+    Find(Find),
+    /// What changed between two archives, and what it took in the streams
+    Diff(Diff),
+    /// What directories weigh in an archive, or in each
+    Du(Du),
+    /// Every version of a file or directory, over all snapshots, local mirrors and archives
     History(History),
     /// The path of a file's version of one day ago
     Yesterday(Yesterday),

@@ -33,7 +33,13 @@ pub(super) fn run(args: &History, everywhere: &Everywhere) -> Result<(), Error> 
     let looking = LookingAt::load(everywhere)?;
     let file = looking.locate(&args.path)?;
     let copies = looking.copies(&file)?;
-    let history = file_history(&file, &copies, args.diff, Interrupt::of_this_process())?;
+    let history = file_history(
+        &file,
+        &copies,
+        (None, looking.config.timezone),
+        args.diff,
+        Interrupt::of_this_process(),
+    )?;
     for warning in &history.warnings {
         warn(warning);
     }
@@ -133,7 +139,7 @@ fn what(event: &FileEvent) -> String {
     parts.join(", ")
 }
 
-fn type_name(kind: FileType) -> &'static str {
+pub(super) fn type_name(kind: FileType) -> &'static str {
     match kind {
         FileType::RegularFile => "file",
         FileType::Directory => "directory",

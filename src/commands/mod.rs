@@ -2,12 +2,16 @@
 
 mod adopt;
 mod age;
+mod archived;
 pub(crate) mod attended;
 pub(crate) mod backup;
 mod catalog;
 pub(crate) mod copy;
 mod decide;
+mod diff;
 mod doctor;
+mod du;
+mod find;
 mod forget;
 mod get;
 mod history;
@@ -20,6 +24,7 @@ mod kit;
 pub(crate) mod limited_store;
 pub(crate) mod list;
 mod look;
+mod ls;
 pub(crate) mod mirror;
 mod mirror_server;
 mod move_home;
@@ -80,6 +85,10 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Show(args) => show::run(&args, everywhere),
         Command::Restore(args) => restore::run(&args, everywhere),
         Command::Import(command) => import::run(&command, everywhere),
+        Command::Ls(args) => ls::run(&args, everywhere),
+        Command::Find(args) => find::run(&args, everywhere),
+        Command::Diff(args) => diff::run(&args, everywhere),
+        Command::Du(args) => du::run(&args, everywhere),
         Command::History(args) => history::run(&args, everywhere),
         Command::Yesterday(args) => yesterday::run(&args, everywhere),
         Command::Get(args) => get::run(&args, everywhere),

@@ -79,7 +79,9 @@ pub enum FilesError {
         date: SnapshotName,
     },
     /// No archive of the source is in its file index.
-    #[error("no archive of `{source_name}` is in the file index here: {archived} of it have no files to list")]
+    #[error(
+        "no archive of `{source_name}` is in the file index here: {archived} of it have no files to list"
+    )]
     NotIndexed {
         /// The source.
         source_name: SourceName,

@@ -110,7 +110,10 @@ fn connect(path: &Path, ledger: &LedgerId) -> Result<Option<Connection>, FilesDb
         let doing = "make the tables";
         transaction.execute_batch(SCHEMA).while_doing(doing)?;
         transaction
-            .execute("INSERT INTO meta (ledger) VALUES (?1)", [ledger.to_string()])
+            .execute(
+                "INSERT INTO meta (ledger) VALUES (?1)",
+                [ledger.to_string()],
+            )
             .while_doing(doing)?;
         transaction
             .pragma_update(None, "user_version", VERSION)
@@ -191,11 +194,7 @@ fn remove_asides(path: &Path) {
     let _ = fs::remove_file(aside(path));
 }
 
-pub(super) fn file_error(
-    doing: &'static str,
-    path: &Path,
-    source: std::io::Error,
-) -> FilesDbError {
+pub(super) fn file_error(doing: &'static str, path: &Path, source: std::io::Error) -> FilesDbError {
     FilesDbError::File {
         doing,
         path: path.to_owned(),

@@ -170,7 +170,10 @@ impl Tree {
                         now.push(Step::Unlink(from, old.clone()));
                     }
                     // Sometimes it comes back at once.
-                    if !is_full && dice.throw(4) == 0 && self.names.values().filter(|o| **o == object).count() > 1 {
+                    if !is_full
+                        && dice.throw(4) == 0
+                        && self.names.values().filter(|o| **o == object).count() > 1
+                    {
                         now.push(Step::Link(from, old, object));
                     }
                 }
@@ -244,7 +247,14 @@ type Listing = BTreeMap<Vec<u8>, (FileNode, Vec<u8>, (i64, i64))>;
 /// Reads the tree of an archive from the tables.
 fn indexed(connection: &Connection, number: i64) -> Listing {
     let mut listing = Listing::new();
-    list_indexed(connection, number, 1, Vec::new(), &mut HashMap::new(), &mut listing);
+    list_indexed(
+        connection,
+        number,
+        1,
+        Vec::new(),
+        &mut HashMap::new(),
+        &mut listing,
+    );
     listing
 }
 
@@ -322,7 +332,9 @@ fn play(loading: &mut Loading<'_>, steps: &[Step], objects: &mut HashMap<u64, Ob
             }
             Step::Link(parent, name, object) => {
                 assert_eq!(loading.child(objects[parent], name).unwrap(), None);
-                loading.link(objects[parent], name, objects[object]).unwrap();
+                loading
+                    .link(objects[parent], name, objects[object])
+                    .unwrap();
             }
             Step::Unlink(parent, name) => {
                 let object = loading.child(objects[parent], name).unwrap().unwrap();
@@ -449,10 +461,7 @@ fn every_date_of_random_histories_is_as_it_was_loaded() {
                 }
             }
             let room = [1, 3000, usize::MAX][dice.throw(3)];
-            let mut loading = db
-                .load(archive(at), load_base)
-                .unwrap()
-                .with_memory(room);
+            let mut loading = db.load(archive(at), load_base).unwrap().with_memory(room);
             play(&mut loading, &steps, &mut objects);
             loading.commit().unwrap();
             trees.push(tree);
@@ -536,7 +545,12 @@ fn what_is_retired_is_collected_and_the_rest_stays() {
         assert!(!db.hide(&archive(99).id, true).unwrap());
         db.collect().unwrap();
         check_intervals(&db.connection);
-        let left: Vec<i64> = db.archives().unwrap().iter().map(|row| row.number).collect();
+        let left: Vec<i64> = db
+            .archives()
+            .unwrap()
+            .iter()
+            .map(|row| row.number)
+            .collect();
         for (at, tree) in trees.iter().enumerate() {
             let number = at as i64 + 1;
             let is_left = at == 7 || !hidden.contains(&at);
@@ -547,7 +561,11 @@ fn what_is_retired_is_collected_and_the_rest_stays() {
         }
         // The next archive gets a number of its own.
         let mut loading = db.load(archive(20), LoadBase::Nothing).unwrap();
-        play(&mut loading, &tree.full(), &mut HashMap::from([(1, ObjectId::ROOT)]));
+        play(
+            &mut loading,
+            &tree.full(),
+            &mut HashMap::from([(1, ObjectId::ROOT)]),
+        );
         loading.commit().unwrap();
         assert_eq!(indexed(&db.connection, 9), tree.listing());
     }
@@ -559,13 +577,19 @@ fn a_loading_that_is_not_committed_leaves_the_index_as_it_was() {
     let mut tree = Tree::new();
     tree.change(&mut Dice(3), &mut 1, 50);
     let mut loading = db.load(archive(0), LoadBase::Nothing).unwrap();
-    play(&mut loading, &tree.full(), &mut HashMap::from([(1, ObjectId::ROOT)]));
+    play(
+        &mut loading,
+        &tree.full(),
+        &mut HashMap::from([(1, ObjectId::ROOT)]),
+    );
     loading.commit().unwrap();
     for base in [LoadBase::Nothing, LoadBase::Archive(archive(0).id)] {
         let mut loading = db.load(archive(1), base).unwrap().with_memory(1);
         let made = loading.create(&node(0o100_644, 9)).unwrap();
         loading.link(ObjectId::ROOT, b"new", made).unwrap();
-        loading.set(made, &node(0o100_600, 9), Changed::ATTRIBUTES).unwrap();
+        loading
+            .set(made, &node(0o100_600, 9), Changed::ATTRIBUTES)
+            .unwrap();
         drop(loading);
         assert_eq!(db.archives().unwrap().len(), 1);
         assert_eq!(indexed(&db.connection, 1), tree.listing());
@@ -601,10 +625,16 @@ fn an_index_that_can_t_be_used_is_made_anew() {
         ("no ledger", "DELETE FROM meta"),
     ] {
         let mut db = FilesDb::open(&path, &LEDGER).unwrap();
-        db.load(archive(0), LoadBase::Nothing).unwrap().commit().unwrap();
+        db.load(archive(0), LoadBase::Nothing)
+            .unwrap()
+            .commit()
+            .unwrap();
         drop(db);
         assert_eq!(count(LEDGER), 1);
-        Connection::open(&path).unwrap().execute_batch(change).unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(change)
+            .unwrap();
         assert_eq!(count(LEDGER), 0, "{what}");
     }
     for bytes in [&b"no database at all, but longer than a header of one, which has a hundred bytes, so that it is read as one"[..], b"x"] {
@@ -615,7 +645,12 @@ fn an_index_that_can_t_be_used_is_made_anew() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert!(names.iter().all(|name| ["x.db", "x.lock"].contains(&name.as_str())), "{names:?}");
+    assert!(
+        names
+            .iter()
+            .all(|name| ["x.db", "x.lock"].contains(&name.as_str())),
+        "{names:?}"
+    );
     FilesDb::remove(&path).unwrap();
     assert!(!path.exists());
 }

@@ -1,11 +1,11 @@
-//! Single files: in plain trees, which are snapshots and the copies at mirrors on this machine, and in the contents of
-//! archives.
+//! Single files: in plain trees, which are snapshots and the copies at mirrors on this machine, and in archives.
 //!
 //! [`locate`] says which file of which source a path means, [`plain_copies`] where there are copies of it, and [`entry`]
 //! opens it in one of them. [`history`] compares its versions, and [`get`] copies one. No link in a copy is ever
 //! followed, and nothing outside of a copy is read.
 //!
-//! [`contents`] reads what an archive says of its files, and [`replay`] makes a tree of it.
+//! [`contents`] reads what an archive says of its files, [`replay`] makes a tree of it, and [`questions`] answers from the
+//! local index what archives have.
 
 pub(super) mod attributes;
 mod compare;
@@ -18,5 +18,6 @@ pub(super) mod get;
 pub(super) mod history;
 pub(super) mod locate;
 pub(super) mod plain_copies;
+pub(super) mod questions;
 pub(super) mod replay;
 pub(super) mod yesterday;

@@ -62,15 +62,8 @@ pub(super) fn seed(connection: &Connection, number: i64) -> rusqlite::Result<()>
 }
 
 /// Merges the tree aside as the archive of this number. Objects from `first_new` on are not of the index.
-pub(super) fn merge(
-    connection: &Connection,
-    number: i64,
-    first_new: i64,
-) -> rusqlite::Result<()> {
-    connection.execute(
-        "INSERT INTO aside.matched VALUES (1, 1, 0, 1)",
-        [],
-    )?;
+pub(super) fn merge(connection: &Connection, number: i64, first_new: i64) -> rusqlite::Result<()> {
+    connection.execute("INSERT INTO aside.matched VALUES (1, 1, 0, 1)", [])?;
     // A tree that began with the state of an archive has the objects of that.
     connection.execute(
         "INSERT OR IGNORE INTO aside.matched

@@ -35,7 +35,9 @@ pub enum LoadBase {
 enum Way {
     InPlace,
     /// Built aside. Objects with a lower number than this one are of the index.
-    Aside { first_new: i64 },
+    Aside {
+        first_new: i64,
+    },
 }
 
 /// One archive that is being loaded. Nothing of it is kept unless [`Loading::commit`] is called.
@@ -235,10 +237,9 @@ impl Loading<'_> {
         if let Some(is_empty) = self.cache.is_empty(directory) {
             return Ok(is_empty);
         }
-        self.rows
-            .is_empty(&self.transaction, directory, |name| {
-                self.cache.child(directory, name) == Some(None)
-            })
+        self.rows.is_empty(&self.transaction, directory, |name| {
+            self.cache.child(directory, name) == Some(None)
+        })
     }
 
     /// Writes what is in memory each time that it takes more than this.

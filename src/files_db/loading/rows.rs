@@ -95,11 +95,7 @@ impl Rows {
              FROM tree.version v CROSS JOIN main.attr a ON a.id = v.attr
              WHERE v.object = ?1 AND v.till = ?2 LIMIT 1";
         self.statement(connection, sql)
-            .and_then(|mut statement| {
-                statement
-                    .query_row((object.0, OPEN), read_node)
-                    .optional()
-            })
+            .and_then(|mut statement| statement.query_row((object.0, OPEN), read_node).optional())
             .while_doing("look for an object")?
             .ok_or(FilesDbError::Damaged("a name leads to no object"))
     }
@@ -198,9 +194,8 @@ impl Rows {
             let base = base
                 .first()
                 .filter(|base| base.till == OPEN || base.till == self.number);
-            let is_as_before = base.is_some_and(|base| {
-                base.is_like(&new) && !Changed(new.changed).has(Changed::DATA)
-            });
+            let is_as_before = base
+                .is_some_and(|base| base.is_like(&new) && !Changed(new.changed).has(Changed::DATA));
             if !ours.is_empty() {
                 self.statement(
                     connection,
@@ -422,14 +417,7 @@ impl Rows {
 impl Version {
     /// Returns whether two versions differ in nothing but when they were.
     fn is_like(&self, other: &Self) -> bool {
-        let of = |version: &Self| {
-            (
-                version.attr,
-                version.size,
-                version.mtime,
-                version.ctime,
-            )
-        };
+        let of = |version: &Self| (version.attr, version.size, version.mtime, version.ctime);
         of(self) == of(other) && self.target == other.target
     }
 }

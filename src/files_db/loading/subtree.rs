@@ -18,11 +18,8 @@ pub(super) fn write(connection: &Connection, number: i64, is_first: bool) -> rus
         note_sizes(connection, number)?;
     }
     note_depths(connection)?;
-    let deepest: Option<i64> = connection.query_row(
-        "SELECT max(depth) FROM aside.delta",
-        [],
-        |row| row.get(0),
-    )?;
+    let deepest: Option<i64> =
+        connection.query_row("SELECT max(depth) FROM aside.delta", [], |row| row.get(0))?;
     for depth in (0..=deepest.unwrap_or(-1)).rev() {
         write_depth(connection, number, depth)?;
     }

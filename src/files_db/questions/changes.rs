@@ -52,12 +52,7 @@ impl FileQuestions {
         self.rows(
             &format!("SELECT object, cost FROM version WHERE since = ?1 {indexed} AND cost > 0"),
             [number],
-            |row| {
-                Ok((
-                    ObjectId(row.get(0)?),
-                    row.get::<_, i64>(1)?.cast_unsigned(),
-                ))
-            },
+            |row| Ok((ObjectId(row.get(0)?), row.get::<_, i64>(1)?.cast_unsigned())),
         )
     }
 }

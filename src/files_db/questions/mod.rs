@@ -134,11 +134,7 @@ impl FileQuestions {
     }
 
     /// Returns the names of an object in an archive, byte-wise; several for a file with hard links, none for the root.
-    pub fn names_at(
-        &self,
-        object: ObjectId,
-        at: i64,
-    ) -> Result<Vec<IndexedName>, IndexReadError> {
+    pub fn names_at(&self, object: ObjectId, at: i64) -> Result<Vec<IndexedName>, IndexReadError> {
         self.rows(
             "SELECT parent, name, since, till, object FROM entry
              WHERE object = ?1 AND since <= ?2 AND till > ?2 ORDER BY parent, name",

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::FileQuestions;
 use super::error::IndexReadError;
 use super::rows::{IndexedName, Span};
-use super::FileQuestions;
 use crate::model::file_node::ObjectId;
 
 /// The most directories that a path leads through. Linux takes paths of 4096 bytes; deeper trees are made step by step.

@@ -71,7 +71,8 @@ pub struct SubtreeTotals {
 }
 
 /// The columns of a version `v` with its attributes `a`, as [`IndexedVersion::read`] takes them.
-pub(super) const VERSION_COLUMNS: &str = "v.object, v.since, v.till, a.mode, a.uid, a.gid, a.rdev, v.size, v.mtime,
+pub(super) const VERSION_COLUMNS: &str =
+    "v.object, v.since, v.till, a.mode, a.uid, a.gid, a.rdev, v.size, v.mtime,
     v.ctime, v.inode, v.target, a.xattrs, v.changed, v.cost";
 
 impl Span {

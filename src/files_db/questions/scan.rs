@@ -126,9 +126,9 @@ impl FileQuestions {
         let bits = filter.kind.map_or(-1, i64::from);
         let uid = filter.uid.map_or(-1, i64::from);
         let limit = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let size = filter.size.map_or((0, i64::MAX), |(least, most)| {
-            (limit(least), limit(most))
-        });
+        let size = filter
+            .size
+            .map_or((0, i64::MAX), |(least, most)| (limit(least), limit(most)));
         // The joins keep their order: the versions are walked through once.
         let sql = format!(
             "SELECT {VERSION_COLUMNS} FROM version v CROSS JOIN attr a ON a.id = v.attr

@@ -1,0 +1,315 @@
+//! What changed between two archives.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{DIRECTORY, FileIndex, KIND_BITS, is_in};
+use crate::error::Error;
+use crate::files_db::{ChangeSpan, IndexedArchive, IndexedName, IndexedVersion, PathFinder};
+use crate::model::file_node::{Changed, FileNode, ObjectId};
+
+/// What happened to a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PathChangeKind {
+    /// The first archive has nothing there.
+    Made,
+    /// The second archive has nothing there.
+    Deleted,
+    /// It has the path in the second archive; in the first it had another.
+    Renamed,
+    /// Its data is another.
+    Changed,
+    /// It is something else, for example a directory in place of a file.
+    TypeChanged,
+    /// Its data is the same, its mode, owner or extended attributes are not.
+    AttributesChanged,
+}
+
+/// A path that differs between two archives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathChange {
+    /// The path: in the second archive, or in the first of what was deleted.
+    pub path: Vec<u8>,
+    /// What happened.
+    pub kind: PathChangeKind,
+    /// The path in the first archive, of what was renamed.
+    pub from: Option<Vec<u8>>,
+    /// What was there in the first archive.
+    pub before: Option<FileNode>,
+    /// What is there in the second one.
+    pub now: Option<FileNode>,
+}
+
+/// The bytes that a path took in streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathCost {
+    /// The path in the newest of the archives; of what it does not have, the last path.
+    pub path: Vec<u8>,
+    /// Bytes of the streams.
+    pub bytes: u64,
+}
+
+/// Paths that were made or deleted, each with what is there.
+type Paths = BTreeMap<Vec<u8>, FileNode>;
+
+struct Comparison<'i> {
+    index: &'i FileIndex,
+    span: ChangeSpan,
+    one: i64,
+    other: i64,
+    paths: PathFinder<'i>,
+    made: Paths,
+    deleted: Paths,
+    changes: Vec<PathChange>,
+}
+
+impl FileIndex {
+    /// Returns what changed from one archive to another at a path and below it, byte-wise by path. A directory that was renamed is
+    /// one change, and what it holds none.
+    pub fn diff(
+        &self,
+        (one, other): (IndexedArchive, IndexedArchive),
+        below: &[u8],
+    ) -> Result<Vec<PathChange>, Error> {
+        let span = ChangeSpan::between(one.number, other.number);
+        let mut comparison = Comparison {
+            index: self,
+            span,
+            one: one.number,
+            other: other.number,
+            paths: PathFinder::new(&self.questions),
+            made: Paths::new(),
+            deleted: Paths::new(),
+            changes: Vec::new(),
+        };
+        for object in self.questions.touched(span)? {
+            comparison.object(object)?;
+        }
+        let mut changes = comparison.finish();
+        changes.retain(|change| {
+            let from = change.from.as_ref();
+            is_in(&change.path, below) || from.is_some_and(|from| is_in(from, below))
+        });
+        changes.sort_by(|one, other| (&one.path, one.kind).cmp(&(&other.path, other.kind)));
+        Ok(changes)
+    }
+
+    /// Returns the bytes that each path took in the streams after the older of two archives and up to the newer one, the
+    /// largest first; at most so many paths.
+    pub fn costs(
+        &self,
+        (one, other): (IndexedArchive, IndexedArchive),
+        below: &[u8],
+        limit: usize,
+    ) -> Result<Vec<PathCost>, Error> {
+        let (older, newer) = if one.date <= other.date {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        let mut bytes: HashMap<ObjectId, u64> = HashMap::new();
+        for archive in self.questions.archives() {
+            if archive.date <= older.date || newer.date < archive.date {
+                continue;
+            }
+            for (object, cost) in self.questions.costs(archive.number)? {
+                let sum = bytes.entry(object).or_default();
+                *sum = sum.saturating_add(cost);
+            }
+        }
+        let mut bytes: Vec<(ObjectId, u64)> = bytes.into_iter().collect();
+        bytes.sort_by_key(|(object, bytes)| (std::cmp::Reverse(*bytes), *object));
+        let mut paths = PathFinder::new(&self.questions);
+        let mut costs = Vec::new();
+        for (object, bytes) in bytes {
+            if costs.len() == limit {
+                break;
+            }
+            let path = self.last_path(object, newer, &mut paths)?;
+            if let Some(path) = path.filter(|path| is_in(path, below)) {
+                costs.push(PathCost { path, bytes });
+            }
+        }
+        costs.sort_by(|one, other| (other.bytes, &one.path).cmp(&(one.bytes, &other.path)));
+        Ok(costs)
+    }
+
+    /// Returns the path that an object has in an archive, or else the last one that it had.
+    fn last_path(
+        &self,
+        object: ObjectId,
+        archive: IndexedArchive,
+        paths: &mut PathFinder<'_>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        if object == ObjectId::ROOT {
+            return Ok(Some(Vec::new()));
+        }
+        let at = archive.number;
+        if let Some(name) = self.questions.names_at(object, at)?.first() {
+            return Ok(paths.path(name, at)?);
+        }
+        let names = self.questions.names(object)?;
+        let last = names.iter().max_by_key(|name| name.span.till);
+        match last {
+            Some(name) => Ok(paths.path(name, name.span.till - 1)?),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Comparison<'_> {
+    /// Compares an object's names and versions.
+    fn object(&mut self, object: ObjectId) -> Result<(), Error> {
+        let questions = &self.index.questions;
+        let (before, now) = (
+            questions.version(object, self.one)?,
+            questions.version(object, self.other)?,
+        );
+        if object == ObjectId::ROOT {
+            if let (Some(before), Some(now)) = (before, now) {
+                self.compare(&before, &now, Vec::new())?;
+            }
+            return Ok(());
+        }
+        let old = questions.names_at(object, self.one)?;
+        let new = questions.names_at(object, self.other)?;
+        let old_paths = self.paths_without(&old, &new, self.one)?;
+        let new_paths = self.paths_without(&new, &old, self.other)?;
+        // A file that moved from a directory into the one that took its place.
+        let mut left: Vec<Vec<u8>> = without(&old_paths, &new_paths);
+        let mut came: Vec<Vec<u8>> = without(&new_paths, &old_paths);
+        left.sort();
+        came.sort();
+        let pairs = left.len().min(came.len());
+        if let (Some(before), Some(now)) = (&before, &now) {
+            for (from, path) in left.drain(..pairs).zip(came.drain(..pairs)) {
+                self.changes.push(PathChange {
+                    path,
+                    kind: PathChangeKind::Renamed,
+                    from: Some(from),
+                    before: Some(before.node.clone()),
+                    now: Some(now.node.clone()),
+                });
+            }
+            if let (false, Some(name)) = (old.is_empty(), new.first()) {
+                let path = self.paths.path(name, self.other)?;
+                self.compare(before, now, path.unwrap_or_default())?;
+            }
+        }
+        if let Some(before) = before {
+            let gone = left.into_iter().map(|path| (path, before.node.clone()));
+            self.deleted.extend(gone);
+        }
+        if let Some(now) = now {
+            let made = came.into_iter().map(|path| (path, now.node.clone()));
+            self.made.extend(made);
+        }
+        Ok(())
+    }
+
+    /// Returns the paths of the names that are not among the others.
+    fn paths_without(
+        &mut self,
+        names: &[IndexedName],
+        others: &[IndexedName],
+        at: i64,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let mut paths = Vec::new();
+        for name in names {
+            let is_kept = |it: &IndexedName| (it.parent, &it.name) == (name.parent, &name.name);
+            if !others.iter().any(is_kept) {
+                paths.extend(self.paths.path(name, at)?);
+            }
+        }
+        Ok(paths)
+    }
+
+    /// Compares two versions of one object, which has this path in the second archive.
+    fn compare(
+        &mut self,
+        before: &IndexedVersion,
+        now: &IndexedVersion,
+        path: Vec<u8>,
+    ) -> Result<(), Error> {
+        if before.span == now.span {
+            return Ok(());
+        }
+        let questions = &self.index.questions;
+        let changed = questions.changed(now.object, self.span)?;
+        let is_changed = !now.is_directory() && changed.has(Changed::DATA);
+        self.add_if_different(is_changed, &before.node, &now.node, path);
+        Ok(())
+    }
+
+    fn add_if_different(
+        &mut self,
+        is_changed: bool,
+        before: &FileNode,
+        now: &FileNode,
+        path: Vec<u8>,
+    ) {
+        let kind = if is_changed {
+            PathChangeKind::Changed
+        } else if attributes(before) != attributes(now) {
+            PathChangeKind::AttributesChanged
+        } else {
+            return;
+        };
+        self.changes.push(PathChange {
+            path,
+            kind,
+            from: None,
+            before: Some(before.clone()),
+            now: Some(now.clone()),
+        });
+    }
+
+    /// Returns all changes: a path at which something was deleted and something made was changed.
+    fn finish(mut self) -> Vec<PathChange> {
+        for (path, now) in std::mem::take(&mut self.made) {
+            let Some(before) = self.deleted.remove(&path) else {
+                self.changes.push(PathChange {
+                    path,
+                    kind: PathChangeKind::Made,
+                    from: None,
+                    before: None,
+                    now: Some(now),
+                });
+                continue;
+            };
+            let (old, new) = (before.mode & KIND_BITS, now.mode & KIND_BITS);
+            if old != new {
+                self.changes.push(PathChange {
+                    path,
+                    kind: PathChangeKind::TypeChanged,
+                    from: None,
+                    before: Some(before),
+                    now: Some(now),
+                });
+                continue;
+            }
+            // Another file. With the same size and time it is a copy.
+            let facts = |node: &FileNode| (node.size, node.mtime, node.target.clone(), node.rdev);
+            let is_changed = new != DIRECTORY && facts(&before) != facts(&now);
+            self.add_if_different(is_changed, &before, &now, path);
+        }
+        for (path, before) in std::mem::take(&mut self.deleted) {
+            self.changes.push(PathChange {
+                path,
+                kind: PathChangeKind::Deleted,
+                from: None,
+                before: Some(before),
+                now: None,
+            });
+        }
+        self.changes
+    }
+}
+
+fn attributes(node: &FileNode) -> (u32, u32, u32, &[u8]) {
+    (node.mode, node.uid, node.gid, &node.xattrs)
+}
+
+fn without(paths: &[Vec<u8>], others: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let rest = paths.iter().filter(|path| !others.contains(path));
+    rest.cloned().collect()
+}

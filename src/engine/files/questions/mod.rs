@@ -1,0 +1,210 @@
+//! Answers about files in archives, from the local index. None of them asks a store.
+//!
+//! Paths are bytes below the subvolume's root, without a slash in front; the root's is empty.
+
+pub(in crate::engine) mod diff;
+pub(in crate::engine) mod du;
+pub(in crate::engine) mod find;
+pub(in crate::engine) mod glob;
+pub(in crate::engine) mod list;
+pub(in crate::engine) mod nearest;
+pub(in crate::engine) mod past;
+
+use std::os::unix::ffi::OsStrExt as _;
+
+use chrono::NaiveDate;
+
+use super::locate::LocatedFile;
+use crate::catalog::Catalog;
+use crate::config::{Config, Source};
+use crate::engine::context::state_dir::StateDir;
+use crate::error::{Error, FilesError, RequestError};
+use crate::files_db::{FileQuestions, IndexedArchive};
+use crate::model::file_node::ObjectId;
+use crate::model::{ArchiveId, LedgerId};
+
+/// The bits of a mode that say what kind of file it is.
+const KIND_BITS: u32 = 0o170_000;
+
+/// The kind of a directory, in these bits.
+const DIRECTORY: u32 = 0o040_000;
+
+/// The file index of a source, with what the catalog knows of its archives.
+#[derive(Debug)]
+pub struct FileIndex {
+    questions: FileQuestions,
+    /// By date.
+    archives: Vec<IndexedArchive>,
+    /// By date.
+    missing: Vec<ArchiveId>,
+}
+
+/// The archive that is meant on a command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhichIndexed {
+    /// The newest.
+    Newest,
+    /// The newest of this date or before.
+    Of(NaiveDate),
+    /// This one.
+    Archive(ArchiveId),
+}
+
+/// Returns the name of the file that has the index of a ledger's archives, below the state directory.
+pub fn index_file(ledger: &LedgerId) -> String {
+    format!("files/{ledger}.db")
+}
+
+impl FileIndex {
+    /// Opens the index of a source. Fails if no archive of it is indexed.
+    pub fn open(config: &Config, source: &Source, catalog: &Catalog) -> Result<Self, Error> {
+        let row = catalog.source(&source.name)?;
+        let row = row.ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
+        let visible = catalog.visible(&row.ledger)?;
+        let visible: Vec<ArchiveId> = visible.iter().map(|archive| archive.id).collect();
+        if visible.is_empty() {
+            return Err(RequestError::NeverArchived(source.name.clone()).into());
+        }
+        let path = StateDir::new(&config.state_dir).file(&index_file(&row.ledger));
+        let index = FileQuestions::open(&path, &row.ledger)?;
+        let index = index.map(|questions| Self::of(questions, &visible));
+        let has_any = |index: &Self| !index.archives.is_empty();
+        index.filter(has_any).ok_or_else(|| {
+            let archived = match visible.len() {
+                1 => "1 archive".to_owned(),
+                archives => format!("{archives} archives"),
+            };
+            let source_name = source.name.clone();
+            FilesError::NotIndexed {
+                source_name,
+                archived,
+            }
+            .into()
+        })
+    }
+
+    /// Returns an index of which these archives count.
+    pub fn of(questions: FileQuestions, visible: &[ArchiveId]) -> Self {
+        let mut archives = questions.archives().to_vec();
+        archives.retain(|archive| !archive.is_hidden && visible.contains(&archive.id));
+        let is_missing = |id: &&ArchiveId| !archives.iter().any(|archive| archive.id == **id);
+        let mut missing: Vec<ArchiveId> = visible.iter().filter(is_missing).copied().collect();
+        missing.sort_unstable();
+        Self {
+            questions,
+            archives,
+            missing,
+        }
+    }
+
+    /// Returns the archives that are indexed and not retired, by date.
+    pub fn archives(&self) -> &[IndexedArchive] {
+        &self.archives
+    }
+
+    /// Returns the archives that the index lacks, by date.
+    pub fn missing(&self) -> &[ArchiveId] {
+        &self.missing
+    }
+
+    /// Returns the archive that is meant.
+    pub fn archive(&self, source: &Source, which: WhichIndexed) -> Result<IndexedArchive, Error> {
+        let source_name = source.name.clone();
+        let newest_first = || self.archives.iter().rev();
+        let found = match which {
+            WhichIndexed::Newest => newest_first().next(),
+            WhichIndexed::Of(date) => newest_first().find(|archive| archive.date <= date),
+            WhichIndexed::Archive(id) => newest_first().find(|archive| archive.id == id),
+        };
+        let oldest = self.archives.first().map(|archive| archive.date);
+        found.copied().ok_or_else(|| {
+            match which {
+                WhichIndexed::Archive(archive) => FilesError::ArchiveNotIndexed {
+                    source_name,
+                    archive,
+                },
+                WhichIndexed::Of(before) => FilesError::NoIndexSoOld {
+                    source_name,
+                    before,
+                    oldest: oldest.unwrap_or(before),
+                },
+                WhichIndexed::Newest => FilesError::NotIndexed {
+                    source_name,
+                    archived: "its archives".to_owned(),
+                },
+            }
+            .into()
+        })
+    }
+
+    /// Returns what a path names in an archive.
+    pub fn resolve(&self, path: &[u8], archive: IndexedArchive) -> Result<Option<ObjectId>, Error> {
+        Ok(self.questions.resolve(path, archive.number)?)
+    }
+
+    /// Returns what a file is in an archive. Fails, with the dates at which it exists, if the archive does not have it.
+    pub fn object(
+        &self,
+        file: &LocatedFile<'_>,
+        archive: IndexedArchive,
+    ) -> Result<ObjectId, Error> {
+        let path = path_of(file);
+        match self.resolve(path, archive)? {
+            Some(object) => Ok(object),
+            None => Err(self.not_in_archive(file, archive)?),
+        }
+    }
+
+    /// Returns the error that an archive does not have a file.
+    pub fn not_in_archive(
+        &self,
+        file: &LocatedFile<'_>,
+        archive: IndexedArchive,
+    ) -> Result<Error, Error> {
+        let path = path_of(file);
+        let mut exists: Option<(NaiveDate, NaiveDate)> = None;
+        for archive in &self.archives {
+            if self.resolve(path, *archive)?.is_some() {
+                let first = exists.map_or(archive.date, |(first, _)| first);
+                exists = Some((first, archive.date));
+            }
+        }
+        Ok(FilesError::NotInArchive {
+            file: file.as_argument().into(),
+            date: archive.date,
+            exists,
+        }
+        .into())
+    }
+
+    /// Returns the visible archives of a span of numbers, by date.
+    fn archives_where(
+        &self,
+        has: impl Fn(i64) -> bool,
+    ) -> impl DoubleEndedIterator<Item = &IndexedArchive> {
+        let archives = self.archives.iter();
+        archives.filter(move |archive| has(archive.number))
+    }
+}
+
+/// Returns the path of a file below its source's root.
+pub fn path_of<'f>(file: &'f LocatedFile<'_>) -> &'f [u8] {
+    file.below.as_os_str().as_bytes()
+}
+
+/// Returns whether a path is this one or below it. The root's has all.
+fn is_in(path: &[u8], above: &[u8]) -> bool {
+    above.is_empty()
+        || path
+            .strip_prefix(above)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// Joins a path and what is below it.
+fn joined(above: &[u8], below: &[u8]) -> Vec<u8> {
+    if above.is_empty() {
+        below.to_owned()
+    } else {
+        [above, b"/", below].concat()
+    }
+}
