@@ -4,9 +4,10 @@ use rusqlite::{Transaction, params};
 
 use super::Catalog;
 use super::attempts::take_back;
+use super::contents::{void, write_attached, write_own};
 use super::entries::{NewEntry, insert_entry};
 use super::error::CatalogError;
-use crate::model::entry::{ArchiveEntry, Timestamp};
+use crate::model::entry::{ArchiveEntry, Attachment, Timestamp};
 use crate::model::{ArchiveId, LedgerId};
 
 /// What an entry does to the archives.
@@ -35,7 +36,11 @@ pub enum Effect<'a> {
         retires: &'a [ArchiveId],
         /// The archives that it makes visible again.
         revives: &'a [ArchiveId],
+        /// The numbers of entries that it voids: what they attach is gone.
+        voids: &'a [u64],
     },
+    /// It attaches contents to archives, and other things that the catalog does not keep.
+    Attach(&'a [Attachment]),
 }
 
 impl Catalog {
@@ -65,6 +70,8 @@ impl Catalog {
                 } => {
                     write_archive(transaction, ledger, entry.seq, made_at, archive)?;
                     write_segments(transaction, archive, locators)?;
+                    let contents = archive.contents.as_ref();
+                    write_own(transaction, entry.seq, &archive.id, contents)?;
                     link_snapshot(transaction, ledger, archive)
                 }
                 Effect::Retire(archives) => archives
@@ -73,12 +80,21 @@ impl Catalog {
                 Effect::Revive(archives) => archives
                     .iter()
                     .try_for_each(|archive| revive(transaction, ledger, archive)),
-                Effect::Undo { retires, revives } => {
+                Effect::Undo {
+                    retires,
+                    revives,
+                    voids,
+                } => {
+                    void(transaction, ledger, voids)?;
                     let mut retires = retires.iter();
                     retires.try_for_each(|archive| retire(transaction, ledger, archive))?;
                     let mut revives = revives.iter();
                     revives.try_for_each(|archive| revive(transaction, ledger, archive))
                 }
+                Effect::Attach(objects) => objects
+                    .iter()
+                    .filter(|object| object.what == Attachment::CONTENTS)
+                    .try_for_each(|object| write_attached(transaction, ledger, entry.seq, object)),
                 Effect::Delete(archives) => archives.iter().try_for_each(|archive| {
                     retire(transaction, ledger, archive)?;
                     begin_deletion(transaction, ledger, archive, entry.seq)

@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use rusqlite::{Transaction, params};
 
 use super::Catalog;
+use super::contents::{OF_ATTEMPT, write_own};
 use super::entries::{NewEntry, insert_entry};
 use super::error::CatalogError;
 use crate::model::entry::{ArchiveEntry, Timestamp};
@@ -72,6 +73,11 @@ pub(super) fn take_back(
     )?;
     // This reads all archives, and most entries that are absorbed are no attempt of this machine.
     if taken_back > 0 {
+        transaction.execute(
+            "UPDATE contents SET entry = ?3 WHERE entry = ?2 AND archive IN
+                (SELECT id FROM archive WHERE ledger = ?1 AND seq = ?2 AND state = 'committing')",
+            params![ledger.to_string(), seq, OF_ATTEMPT],
+        )?;
         transaction.execute(
             "UPDATE archive SET state = 'unfinished', seq = NULL
              WHERE ledger = ?1 AND seq = ?2 AND state = 'committing'",
@@ -185,7 +191,8 @@ impl Catalog {
                     archive.compressed_data,
                 ],
             )?;
-            Ok(())
+            let contents = archive.contents.as_ref();
+            write_own(transaction, entry.seq, &archive.id, contents)
         })
     }
 

@@ -24,12 +24,15 @@ impl Catalog {
                 for sql in [
                     "DELETE FROM verification WHERE archive = ?1",
                     "DELETE FROM segment WHERE archive = ?1",
+                    "DELETE FROM contents WHERE archive = ?1",
                     "DELETE FROM archive WHERE id = ?1",
                 ] {
                     transaction.execute(sql, [&archive])?;
                 }
             }
             for sql in [
+                "DELETE FROM contents WHERE entry > ?2
+                    AND archive IN (SELECT id FROM archive WHERE ledger = ?1)",
                 "DELETE FROM entry WHERE ledger = ?1 AND seq > ?2",
                 "DELETE FROM quarantine WHERE ledger = ?1 AND seq > ?2",
             ] {

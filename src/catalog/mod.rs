@@ -9,6 +9,7 @@ mod archives;
 mod attempts;
 mod btrsend_db;
 mod columns;
+mod contents;
 mod copy;
 mod cut;
 mod entries;

@@ -185,7 +185,7 @@ impl Catalog {
         ledger: &LedgerId,
     ) -> Result<(), CatalogError> {
         self.write("take a source out", |transaction| {
-            for of_archives in ["thaw", "verification", "placed_segment", "placed", "segment"] {
+            for of_archives in ["thaw", "verification", "placed_segment", "placed", "segment", "contents"] {
                 transaction.execute(
                     &format!(
                         "DELETE FROM {of_archives} WHERE archive IN (SELECT id FROM archive WHERE ledger = ?1)"

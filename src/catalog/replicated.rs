@@ -8,7 +8,7 @@ use crate::model::LedgerId;
 
 /// The replicated rows of each table: the table, the columns, and the rest of the query. The first column
 /// identifies a row, and `?1` is the ledger.
-const REPLICATED: [(&str, &str, &str); 5] = [
+const REPLICATED: [(&str, &str, &str); 6] = [
     ("source", "ledger, directory", "source WHERE ledger = ?1"),
     (
         "entry",
@@ -22,6 +22,12 @@ const REPLICATED: [(&str, &str, &str); 5] = [
             send_parent_uuid, raw_bytes, sealed_bytes, protocol, kernel, btrfs_progs, segment_size,
             frame_size, recipients, deletion, compressed_data",
         "archive WHERE ledger = ?1 AND state IN ('committed', 'retired') AND seq IS NOT NULL",
+    ),
+    (
+        "contents",
+        "archive || ' ' || entry || ' ' || idx AS place, stream_bytes, raw_bytes, sealed_bytes, sha256",
+        "contents WHERE archive IN
+            (SELECT id FROM archive WHERE ledger = ?1 AND state IN ('committed', 'retired'))",
     ),
     (
         "segment",

@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::canonical::{check_canonical, to_canonical};
 use super::error::EntryRefusal;
-use crate::model::VaultPlace;
 use crate::model::entry::{
-    ArchiveEntry, Entry, EntryHead, EntryKind, FORMAT, ROTATE_FORMAT, RotateEntry, VAULT_FORMAT,
+    ArchiveEntry, AttachEntry, Entry, EntryHead, EntryKind, FORMAT, ROTATE_FORMAT, RotateEntry,
+    VAULT_FORMAT,
 };
+use crate::model::{ContentsRecord, VaultPlace};
 
 /// The body line of an entry, with its newline.
 pub fn encode_body(entry: &Entry) -> Result<Vec<u8>, EntryRefusal> {
@@ -71,9 +72,9 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, EntryRefusal> {
         .map_err(|_| EntryRefusal::Fields("`kind` is not a string".to_owned()))?;
     let kind = match (head.format, kind.as_str()) {
         (FORMAT, "open") => EntryKind::Open(own(line, "open")?),
-        (FORMAT, "archive") => EntryKind::Archive(Box::new(own(line, "archive")?)),
+        (FORMAT, "archive") => EntryKind::Archive(Box::new(archive(line)?)),
         (VAULT_FORMAT, "archive") => {
-            let archive: ArchiveEntry = own(line, "archive")?;
+            let archive = archive(line)?;
             let VaultField { vault } = own(line, "archive")?;
             EntryKind::Archive(Box::new(ArchiveEntry { vault, ..archive }))
         }
@@ -90,11 +91,45 @@ pub fn decode_body(line: &[u8]) -> Result<Entry, EntryRefusal> {
             })
         }
         (ROTATE_FORMAT, "rotate") => EntryKind::Rotate(own(line, "rotate")?),
-        (FORMAT | VAULT_FORMAT, "attach") => EntryKind::Attach(own(line, "attach")?),
+        (FORMAT | VAULT_FORMAT, "attach") => EntryKind::Attach(attach(line)?),
         (FORMAT, "moved") => EntryKind::Moved(own(line, "moved")?),
         _ => EntryKind::Unknown(kind),
     };
     Ok(Entry { head, kind })
+}
+
+/// Reads what an `archive` entry has in both formats. Contents that can't be used are as good as none.
+fn archive(line: &[u8]) -> Result<ArchiveEntry, EntryRefusal> {
+    let archive: ArchiveEntry = own(line, "archive")?;
+    let contents = if has_contents(line) {
+        let field = own::<ContentsField>(line, "archive").ok();
+        field.and_then(ContentsField::sound)
+    } else {
+        None
+    };
+    Ok(ArchiveEntry {
+        contents,
+        ..archive
+    })
+}
+
+/// Reads what an `attach` entry has. Contents that can't be used are as good as none.
+fn attach(line: &[u8]) -> Result<AttachEntry, EntryRefusal> {
+    let mut attach: AttachEntry = own(line, "attach")?;
+    if has_contents(line)
+        && let Ok(AttachedField { objects }) = own::<AttachedField>(line, "attach")
+    {
+        for (object, field) in attach.objects.iter_mut().zip(objects) {
+            object.contents = field.sound();
+        }
+    }
+    Ok(attach)
+}
+
+/// Whether a body may have contents. Nearly all have none, and need not be read twice.
+fn has_contents(line: &[u8]) -> bool {
+    const FIELD: &[u8] = b"\"contents\":{";
+    line.windows(FIELD.len()).any(|window| window == FIELD)
 }
 
 /// The kind of a body. Its other fields are ignored.
@@ -107,6 +142,24 @@ struct Kind {
 #[derive(Deserialize)]
 struct VaultField {
     vault: Option<VaultPlace>,
+}
+
+/// The contents in an `archive` entry, or those of an object in an `attach` entry.
+#[derive(Deserialize)]
+struct ContentsField {
+    contents: Option<ContentsRecord>,
+}
+
+impl ContentsField {
+    fn sound(self) -> Option<ContentsRecord> {
+        self.contents.filter(ContentsRecord::is_sound)
+    }
+}
+
+/// The contents of each object in an `attach` entry.
+#[derive(Deserialize)]
+struct AttachedField {
+    objects: Vec<ContentsField>,
 }
 
 /// Reads the kind's own object, which is the member of that name.

@@ -7,6 +7,7 @@
 //!
 //! This module only works on bytes. The store keeps the entries.
 
+mod attached_contents;
 mod body;
 mod canonical;
 mod error;
@@ -15,6 +16,7 @@ mod key;
 mod replay;
 mod signature;
 
+pub use attached_contents::{AttachedContents, contents_of};
 pub use body::{decode_body, encode_body};
 pub use canonical::{parse_canonical, to_canonical};
 pub use error::{EntryRefusal, LedgerError};

@@ -220,8 +220,10 @@ pub struct ArchiveEntry {
     /// one, it is unknown like any other and has no effect, whatever it contains.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub vault: Option<VaultPlace>,
-    /// Its contents; `None` in an archive that was made without. They may be attached later.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Its contents; `None` in an archive that was made without. They may be attached later. Versions of before ignore
+    /// this field, so a value that is not [sound](ContentsRecord::is_sound) is ignored too: it is read apart from the
+    /// others.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub contents: Option<ContentsRecord>,
     /// A [`PrivateFacts`] sealed to the archive key, in base64.
     pub private: String,
@@ -358,8 +360,8 @@ pub struct Attachment {
     pub recipients: Sha256,
     /// Its bytes in base64; empty for contents, which have objects of their own.
     pub sealed: String,
-    /// The contents, if it is that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The contents, if it is that. A value that is not sound is ignored, as that of an archive is.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub contents: Option<ContentsRecord>,
 }
 

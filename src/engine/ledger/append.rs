@@ -261,15 +261,22 @@ impl Writer<'_> {
         })
     }
 
-    /// Writes an entry that does not change archives. Returns `None` if another run took its number. That
-    /// entry is then in `state` and the catalog, and may change what the caller has to write.
+    /// Writes an entry that retires no archive and makes none visible. Returns `None` if another run took its number.
+    /// That entry is then in `state` and the catalog, and may change what the caller has to write.
     pub(in crate::engine) fn append(
         &self,
         kind: EntryKind,
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Option<u64>, Error> {
-        self.commit(FORMAT, kind, Effect::None, state, catalog)
+        let attach = match &kind {
+            EntryKind::Attach(attach) => Some(attach.clone()),
+            _ => None,
+        };
+        let effect = attach
+            .as_ref()
+            .map_or(Effect::None, |attach| Effect::Attach(&attach.objects));
+        self.commit(FORMAT, kind, effect, state, catalog)
     }
 
     /// Changes keys, and undoes entries of removed keys. Returns `None` as [`Self::append`] does.
@@ -283,6 +290,7 @@ impl Writer<'_> {
         let effect = Effect::Undo {
             retires: &rotate.retires,
             revives: &rotate.revives,
+            voids: &rotate.voids,
         };
         let kind = EntryKind::Rotate(rotate.clone());
         self.commit(format, kind, effect, state, catalog)

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::error::{Error, RequestError, RestoreError};
-use crate::ledger::{LedgerError, decode_body, split};
+use crate::ledger::{AttachedContents, LedgerError, decode_body, split};
 use crate::model::entry::{ArchiveEntry, Attachment, EntryKind};
 use crate::model::{ArchiveId, LedgerId, Sha256, keys};
 use crate::seal::{ArchiveKey, Identities, SealError};
@@ -16,7 +16,7 @@ use crate::seal::{ArchiveKey, Identities, SealError};
 /// An archive in the signed ledger, with its sealed keys.
 #[derive(Debug, Clone)]
 pub struct SealedArchive {
-    /// Its entry.
+    /// Its entry, with its contents even where a later entry attaches them.
     pub entry: ArchiveEntry,
     /// Its key, sealed to later recipients.
     pub attached: Vec<Attachment>,
@@ -28,7 +28,8 @@ pub fn sealed_archives(
     wanted: &[ArchiveId],
     catalog: &Catalog,
 ) -> Result<Vec<SealedArchive>, Error> {
-    let mut found: Vec<Option<SealedArchive>> = vec![None; wanted.len()];
+    let mut found: Vec<Option<(u64, SealedArchive)>> = vec![None; wanted.len()];
+    let mut contents = AttachedContents::default();
     // Attachments by the number of their entry, until all voids are known.
     let mut attachments: Vec<(u64, Attachment)> = Vec::new();
     let mut voided: HashSet<u64> = HashSet::new();
@@ -42,13 +43,16 @@ pub fn sealed_archives(
             ))
             .into());
         }
-        match decode_body(body).map_err(LedgerError::from)?.kind {
+        let kind = decode_body(body).map_err(LedgerError::from)?.kind;
+        contents.note(row.seq, &kind);
+        match kind {
             EntryKind::Archive(archive) => {
                 if let Some(at) = place(&archive.id) {
-                    found[at] = Some(SealedArchive {
+                    let sealed = SealedArchive {
                         entry: *archive,
                         attached: Vec::new(),
-                    });
+                    };
+                    found[at] = Some((row.seq, sealed));
                 }
             }
             EntryKind::Attach(attach) => {
@@ -65,7 +69,7 @@ pub fn sealed_archives(
     attachments.retain(|(seq, _)| !voided.contains(seq));
     for (_, object) in attachments {
         // An attachment comes after its archive, unless the archive's entry was lost.
-        if let Some(archive) = place(&object.archive).and_then(|at| found[at].as_mut()) {
+        if let Some((_, archive)) = place(&object.archive).and_then(|at| found[at].as_mut()) {
             archive.attached.push(object);
         }
     }
@@ -73,7 +77,10 @@ pub fn sealed_archives(
         .into_iter()
         .zip(wanted)
         .map(|(archive, id)| {
-            archive.ok_or_else(|| Error::Request(RequestError::NoSuchArchive(id.to_string())))
+            let (seq, mut archive) = archive
+                .ok_or_else(|| Error::Request(RequestError::NoSuchArchive(id.to_string())))?;
+            contents.complete(seq, &mut archive.entry);
+            Ok(archive)
         })
         .collect()
 }

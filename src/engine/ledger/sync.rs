@@ -411,10 +411,10 @@ pub(in crate::engine) fn write_absorbed(
         EntryKind::Rotate(rotate) => Effect::Undo {
             retires: &rotate.retires,
             revives: &rotate.revives,
+            voids: &rotate.voids,
         },
-        EntryKind::Open(_) | EntryKind::Attach(_) | EntryKind::Moved(_) | EntryKind::Unknown(_) => {
-            Effect::None
-        }
+        EntryKind::Attach(attach) => Effect::Attach(&attach.objects),
+        EntryKind::Open(_) | EntryKind::Moved(_) | EntryKind::Unknown(_) => Effect::None,
     };
     let made_at = absorbed.entry.head.made_at;
     Ok(catalog.absorb(&source.row.ledger, &entry, made_at, effect)?)

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 
 use crate::catalog::EntryRow;
 use crate::error::Error;
-use crate::ledger::{LedgerError, decode_body, split};
+use crate::ledger::{AttachedContents, LedgerError, decode_body, split};
 use crate::model::entry::{ArchiveEntry, EntryKind};
 use crate::model::keys::ArchiveObject;
-use crate::model::{ArchiveId, keys};
+use crate::model::{ArchiveId, ContentsRecord, Sha256, keys};
 use crate::plan::{Deletion, InLedger, RetiredArchive};
 use crate::store::Store;
 
@@ -57,11 +57,19 @@ impl Said {
             ..Self::default()
         };
         let mut known: BTreeMap<ArchiveId, RetiredArchive> = BTreeMap::new();
+        let mut contents = AttachedContents::default();
+        // The number and the recipients of each archive that has no contents of its own.
+        let mut without: Vec<(ArchiveId, u64, Sha256)> = Vec::new();
         for entry in entries {
             let at = stored.get(&entry.seq).copied().and_then(told);
             let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
-            match decode_body(body).map_err(LedgerError::from)?.kind {
+            let kind = decode_body(body).map_err(LedgerError::from)?.kind;
+            contents.note(entry.seq, &kind);
+            match kind {
                 EntryKind::Archive(archive) => {
+                    if archive.contents.is_none() {
+                        without.push((archive.id, entry.seq, archive.recipients));
+                    }
                     let objects = own_objects(directory, &archive);
                     let as_retired = RetiredArchive {
                         id: archive.id,
@@ -95,7 +103,23 @@ impl Said {
                 | EntryKind::Unknown(_) => {}
             }
         }
+        for (id, seq, recipients) in without {
+            if let Some(record) = contents.first(&id, seq, &recipients) {
+                said.add(&id, contents_objects(directory, &id, record));
+            }
+        }
         Ok(said)
+    }
+
+    /// Adds objects that a later entry has attached to an archive.
+    fn add(&mut self, archive: &ArchiveId, objects: BTreeMap<String, u64>) {
+        if let Some(retired) = self.retired.get_mut(archive) {
+            retired.objects.extend(objects.clone());
+        }
+        match self.archives.get_mut(archive) {
+            Some(InLedger::Visible(own) | InLedger::RetiredArchive(own)) => own.extend(objects),
+            Some(InLedger::RetiredAttempt { .. }) | None => {}
+        }
     }
 
     /// Notes archives that are in `known` as retired since then, and the others as retired attempts.
@@ -128,6 +152,21 @@ impl Said {
             }
         }
     }
+}
+
+/// Returns the keys of the objects of an archive's contents with their lengths.
+fn contents_objects(
+    directory: &str,
+    archive: &ArchiveId,
+    contents: &ContentsRecord,
+) -> BTreeMap<String, u64> {
+    let objects = (0..).zip(&contents.objects);
+    objects
+        .map(|(index, object)| {
+            let key = keys::contents(directory, archive, index, &object.sha256);
+            (key, object.sealed_bytes)
+        })
+        .collect()
 }
 
 /// Returns the keys of an archive's objects with their lengths.

@@ -13,7 +13,9 @@ use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::object::{EntryNumbers, JudgedObject, MAX_ENTRY_BYTES, judge};
 use crate::engine::ledger::reader::{WantedEntry, batches, fetch_all, trust_in};
 use crate::error::{Error, LedgerStateError, in_words};
-use crate::ledger::{Absorbed, EntryRefusal, PublicKey, Refused, Replay, decode_body, split};
+use crate::ledger::{
+    Absorbed, AttachedContents, EntryRefusal, PublicKey, Refused, Replay, decode_body, split,
+};
 use crate::model::entry::{Attachment, EntryKind};
 use crate::model::{ArchiveId, LedgerId, PlaceId, Sha256, keys};
 use crate::plan::Damage;
@@ -69,6 +71,9 @@ struct LedgerCheck<'a> {
     verifying: &'a Verifying<'a>,
     replay: Replay,
     archives: Vec<SealedArchive>,
+    /// The number of the entry of each.
+    numbers: Vec<u64>,
+    contents: AttachedContents,
     report: LedgerReport,
     /// Numbers whose objects do not verify, as long as no later entry says what they are.
     unread: BTreeMap<u64, String>,
@@ -104,6 +109,8 @@ pub(super) fn read(verifying: &Verifying<'_>, catalog: &Catalog) -> Result<Check
         // Read past lost entries: a catalog that was rebuilt after the loss has a copy of all others.
         replay: Replay::reading_past(trust),
         archives: Vec::new(),
+        numbers: Vec::new(),
+        contents: AttachedContents::default(),
         report: LedgerReport {
             known: known.len() as u64,
             notes: stored.no_entries(),
@@ -392,11 +399,16 @@ impl LedgerCheck<'_> {
         }
         let warnings = absorbed.warnings.iter().map(ToString::to_string);
         self.report.notes.extend(warnings);
+        let seq = absorbed.entry.head.seq;
+        self.contents.note(seq, &absorbed.entry.kind);
         match absorbed.entry.kind {
-            EntryKind::Archive(archive) => self.archives.push(SealedArchive {
-                entry: *archive,
-                attached: Vec::new(),
-            }),
+            EntryKind::Archive(archive) => {
+                self.numbers.push(seq);
+                self.archives.push(SealedArchive {
+                    entry: *archive,
+                    attached: Vec::new(),
+                });
+            }
             EntryKind::Attach(attach) => {
                 for object in attach.objects {
                     let to = |archive: &&mut SealedArchive| archive.entry.id == object.archive;
@@ -431,6 +443,9 @@ impl LedgerCheck<'_> {
         }
         for (seq, what) in std::mem::take(&mut self.forked) {
             self.damaged(seq, what);
+        }
+        for (seq, archive) in self.numbers.iter().zip(&mut self.archives) {
+            self.contents.complete(*seq, &mut archive.entry);
         }
         let (visible, retired): (Vec<_>, Vec<_>) = self
             .archives
