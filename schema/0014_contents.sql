@@ -13,3 +13,6 @@ CREATE TABLE contents (
     sha256       TEXT NOT NULL CHECK (length(sha256) = 64),    -- replicated: of the object
     PRIMARY KEY (archive, entry, idx)
 ) STRICT, WITHOUT ROWID;
+
+-- A copy gets the contents of an archive after its segments, and later ones on their own.
+ALTER TABLE placed ADD COLUMN contents INTEGER;         -- local: the number of the entry whose contents are all there; null if none are

@@ -66,8 +66,10 @@ pub struct ArchiveListing {
     pub is_damaged: bool,
     /// Bytes of its send stream.
     pub raw_bytes: u64,
-    /// Bytes in the store.
+    /// Bytes of its segments in the store.
     pub sealed_bytes: u64,
+    /// Bytes of its contents in the store; 0 if it has none.
+    pub contents_bytes: u64,
 }
 
 /// A snapshot on this machine.
@@ -164,6 +166,7 @@ impl From<&ListedRow> for ArchiveListing {
             is_damaged: row.link.is_damaged,
             raw_bytes: row.raw_bytes,
             sealed_bytes: row.sealed_bytes,
+            contents_bytes: row.contents_bytes,
         }
     }
 }

@@ -27,6 +27,38 @@ impl Catalog {
         }))
     }
 
+    /// Returns the number of the entry that names the contents of an archive; `None` if it has none.
+    pub fn contents_entry(&self, archive: &ArchiveId) -> Result<Option<u64>, CatalogError> {
+        let found = self.select(
+            "find an archive's contents",
+            "SELECT min(entry) FROM contents WHERE archive = ?1",
+            [archive.to_string()],
+            |row| row.get(0),
+        )?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    /// Returns the archives of a ledger whose contents a copy has, as they are now.
+    pub fn placed_contents(&self, place: i64) -> Result<Vec<ArchiveId>, CatalogError> {
+        self.select(
+            "read which contents a copy has",
+            "SELECT archive FROM placed WHERE place = ?1 AND contents =
+                (SELECT min(entry) FROM contents WHERE contents.archive = placed.archive)",
+            [place],
+            |row| parsed(row, "archive"),
+        )
+    }
+
+    /// Records that a copy has the contents of an archive.
+    pub fn place_contents(&mut self, place: i64, archive: &ArchiveId) -> Result<(), CatalogError> {
+        self.execute(
+            "record copied contents",
+            "UPDATE placed SET contents = (SELECT min(entry) FROM contents WHERE archive = ?2)
+             WHERE place = ?1 AND archive = ?2",
+            params![place, archive.to_string()],
+        )
+    }
+
     /// Returns the bytes that the contents of a ledger's committed archives take as stored, by archive.
     pub fn contents_bytes(&self, ledger: &LedgerId) -> Result<Vec<(ArchiveId, u64)>, CatalogError> {
         self.select(

@@ -1,6 +1,6 @@
 //! Reads a few columns of many archives: which archive builds on which, and what a list shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::Row;
 
@@ -44,6 +44,8 @@ pub struct ListedRow {
     pub sealed_bytes: u64,
     /// How many segments it has so far.
     pub segments: u64,
+    /// Bytes of its contents as stored; 0 if it has none.
+    pub contents_bytes: u64,
     /// Whether its objects are being deleted or are gone.
     pub deletion_has_begun: bool,
     /// When the attempt began.
@@ -124,6 +126,7 @@ impl ListedRow {
             raw_bytes: columns.value()?,
             sealed_bytes: columns.value()?,
             segments: columns.value()?,
+            contents_bytes: 0,
             deletion_has_begun: columns.value()?,
             begun_at: columns.parsed()?,
             sound_at: None,
@@ -184,6 +187,10 @@ impl Catalog {
         // SQLite would sort many rows on disk.
         rows.sort_unstable_by_key(|row| (row.link.id.date, row.begun_at, row.link.id));
         self.add_checks(&mut rows)?;
+        let contents: BTreeMap<ArchiveId, u64> = self.contents_bytes(ledger)?.into_iter().collect();
+        for row in &mut rows {
+            row.contents_bytes = contents.get(&row.link.id).copied().unwrap_or(0);
+        }
         Ok(rows)
     }
 

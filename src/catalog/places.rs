@@ -264,7 +264,7 @@ impl Catalog {
     pub fn reopen_placed(&mut self, place: i64, archive: &ArchiveId) -> Result<(), CatalogError> {
         self.write("record that a copied archive is being deleted", |transaction| {
             transaction.execute(
-                "UPDATE placed SET copied_at = NULL, verified_at = NULL WHERE place = ?1 AND archive = ?2",
+                "UPDATE placed SET copied_at = NULL, verified_at = NULL, contents = NULL WHERE place = ?1 AND archive = ?2",
                 params![place, archive.to_string()],
             )?;
             transaction

@@ -391,6 +391,7 @@ impl ListedChain<'_> {
                     "send_parent": archive.link.send_parent.map(|parent| parent.date),
                     "state": archive_state(archive), "raw_bytes": archive.raw_bytes,
                     "sealed_bytes": archive.sealed_bytes, "segments": archive.segments,
+                    "contents_bytes": archive.contents_bytes,
                     "damaged": archive.link.is_damaged,
                 });
                 if let Some(places) = source.places_of(archive) {

@@ -18,7 +18,7 @@ use crate::engine::{
 };
 use crate::error::{Error, RequestError, RestoreError};
 use crate::model::size::Bytes;
-use crate::model::{Line, Protocol, Quoted, VerifyOutcome, keys};
+use crate::model::{ContentsRecord, Line, Protocol, Quoted, VerifyOutcome, keys};
 
 /// Why a write can't fail here.
 const NO_FAILURE: &str = "writing to a string does not fail";
@@ -104,6 +104,7 @@ fn of_source(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
             let (source, archive) = found.remove(0);
             catalog.turn_to(places.get(&source.name).copied().flatten());
             let segments = catalog.segments(&archive.id)?;
+            let contents = catalog.contents(&archive.id)?;
             let mut checks = catalog.verifications(&source.ledger)?;
             checks.retain(|check| check.archive == archive.id);
             let copies = known_copies(&config, config.source(source.name.as_str())?, &catalog)?;
@@ -115,14 +116,14 @@ fn of_source(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
                 .then(|| places_of(&archive.id, is_home, &copies));
             let awaits_inventory = awaits_inventory(&config, &source, &archive);
             if everywhere.json {
-                let mut shown = to_json(&source, &archive, &segments, &checks);
+                let mut shown = to_json(&source, &archive, (&segments, contents.as_ref()), &checks);
                 shown["awaits_inventory"] = json!(awaits_inventory);
                 if let Some(places) = places {
                     shown["places"] = json!(places);
                 }
                 answer_json(&shown)
             } else {
-                let mut text = to_text(&source, &archive, &segments, &checks);
+                let mut text = to_text(&source, &archive, (&segments, contents.as_ref()), &checks);
                 if awaits_inventory {
                     let waits = "the vault's inventory does not show it yet";
                     writeln!(text, "{:14}{waits}", "waits").expect(NO_FAILURE);
@@ -156,9 +157,25 @@ fn awaits_inventory(config: &Config, source: &SourceRow, archive: &ArchiveRow) -
 fn to_json(
     source: &SourceRow,
     archive: &ArchiveRow,
-    segments: &[SegmentRow],
+    (segments, contents): (&[SegmentRow], Option<&ContentsRecord>),
     checks: &[VerificationRow],
 ) -> serde_json::Value {
+    let contents = contents.map(|contents| {
+        let objects: Vec<_> = (0..)
+            .zip(&contents.objects)
+            .map(|(index, object)| {
+                json!({
+                    "key": keys::contents(&source.directory, &archive.id, index, &object.sha256),
+                    "raw_bytes": object.raw_bytes, "sealed_bytes": object.sealed_bytes,
+                    "sha256": object.sha256,
+                })
+            })
+            .collect();
+        json!({
+            "stream_bytes": contents.stream_bytes, "sealed_bytes": contents.sealed_bytes(),
+            "objects": objects,
+        })
+    });
     let checks: Vec<_> = checks
         .iter()
         .map(|check| {
@@ -188,14 +205,14 @@ fn to_json(
         "btrfs_progs": archive.btrfs_progs, "raw_bytes": archive.raw_bytes,
         "sealed_bytes": archive.sealed_bytes, "begun_at": archive.begun_at,
         "verified_at": archive.verified_at, "damaged_at": archive.damaged_at, "checks": checks,
-        "segments": segments,
+        "segments": segments, "contents": contents,
     })
 }
 
 fn to_text(
     source: &SourceRow,
     archive: &ArchiveRow,
-    segments: &[SegmentRow],
+    (segments, contents): (&[SegmentRow], Option<&ContentsRecord>),
     checks: &[VerificationRow],
 ) -> String {
     let mut text = String::new();
@@ -237,6 +254,11 @@ fn to_text(
             count(segments.len() as u64, "segment"),
         ),
     );
+    if let Some(contents) = contents {
+        let objects = count(contents.objects.len() as u64, "object");
+        let sealed = Bytes(contents.sealed_bytes());
+        line("contents", format!("{sealed} sealed, {objects}"));
+    }
     if let (Some(uuid), Some(protocol)) = (archive.stream_uuid, archive.protocol) {
         let compressed = match archive.form() {
             Some(Protocol::CompressedData) => ", with compressed data: bytes of it may be wrong",

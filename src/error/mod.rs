@@ -1,6 +1,7 @@
 //! The error that ends a command. Each area has its variants, messages, hints and exit codes in a file of its own.
 
 mod backup;
+mod contents;
 mod copy;
 mod exit_code;
 mod files;
@@ -38,6 +39,7 @@ use crate::seal::SealError;
 use crate::store::{ErrorKind, StoreError};
 
 pub use backup::BackupError;
+pub use contents::ContentsFault;
 pub use copy::CopyError;
 pub use exit_code::ExitCode;
 pub use files::FilesError;
@@ -61,6 +63,9 @@ pub enum Error {
     /// Why a backup stopped, or its archive could not be committed.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// Why the contents of an archive can't be read, copied or made.
+    #[error(transparent)]
+    Contents(#[from] ContentsFault),
     /// Why archives can't be copied to another store.
     #[error(transparent)]
     Copy(#[from] CopyError),
@@ -246,6 +251,7 @@ impl Error {
         match self {
             Self::Files(error) => error.advice(),
             Self::Backup(error) => error.advice(),
+            Self::Contents(error) => error.advice(),
             Self::Copy(error) => error.advice(),
             Self::Import(error) => error.advice(),
             Self::Key(error) => error.advice(),

@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+mod contents;
 mod copy;
 mod files;
 mod import;
@@ -901,6 +902,7 @@ fn samples() -> Vec<Error> {
         Error::Store(StoreError { url, ..kind(of) })
     }));
     samples.extend(mirror_link::samples());
+    samples.extend(contents::samples());
     samples.extend(copy::samples());
     samples.extend(files::samples());
     samples.extend(import::samples());

@@ -232,6 +232,12 @@ pub fn archive_part(name: &str) -> Option<ArchivePart> {
     (stem == format!("{index:06}-{digest:016x}")).then_some(part(index))
 }
 
+/// Whether a key is that of an object of contents.
+pub fn is_contents(key: &str) -> bool {
+    let (_, name) = key.rsplit_once('/').unwrap_or_default();
+    matches!(archive_part(name), Some(ArchivePart::Contents(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

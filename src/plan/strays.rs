@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::retention::LONGEST_SILENCE_DAYS;
-use crate::model::keys::ArchivePart;
+use crate::model::keys::{ArchivePart, is_contents};
 use crate::model::{ArchiveId, StorageClass};
 
 /// Days without a new object of an attempt before any of its objects is touched.
@@ -157,7 +157,8 @@ impl StrayPlan {
     }
 }
 
-/// Returns one text for each of an archive's objects that a listing lacks or shows with another length.
+/// Returns one text for each of an archive's objects that a listing lacks or shows with another length. Contents do not
+/// count: an archive can be restored without them, and if they are lost for good, nothing else must wait for them.
 pub fn lacking(objects: &BTreeMap<String, u64>, listed: &[ListedObject]) -> Vec<String> {
     let listed: BTreeMap<&str, u64> = listed
         .iter()
@@ -165,6 +166,7 @@ pub fn lacking(objects: &BTreeMap<String, u64>, listed: &[ListedObject]) -> Vec<
         .collect();
     objects
         .iter()
+        .filter(|(key, _)| !is_contents(key))
         .filter_map(|(key, stored)| match listed.get(key.as_str()) {
             None => Some(format!("{key} is missing")),
             Some(bytes) if bytes != stored => {
@@ -252,7 +254,7 @@ fn judge(
         let reason = "beside an archive of which something is missing or damaged";
         (Fate::Keep, reason.to_owned())
     } else {
-        decide(facts.here.get(&id), known, listed, facts)
+        decide(facts.here.get(&id), known, (listed, &objects), facts)
     };
     let (fate, reason) = match hold {
         Some(hold) if fate != Fate::Keep => (Fate::Keep, hold.to_owned()),
@@ -270,7 +272,7 @@ fn judge(
 fn decide(
     here: Option<&Here>,
     known: Option<&InLedger>,
-    listed: &[ListedObject],
+    (listed, orphaned): (&[ListedObject], &[ListedObject]),
     facts: &StrayFacts,
 ) -> (Fate, String) {
     let grace = span(facts.delete_after);
@@ -284,10 +286,9 @@ fn decide(
     };
     match (here, known) {
         (Some(Here::Open), _) => keep("an attempt that this machine has not finished"),
-        (_, Some(InLedger::Visible(_) | InLedger::RetiredArchive(_))) => if_quiet(
-            Fate::Remove,
-            "segments of an earlier stream, beside those of the archive".to_owned(),
-        ),
+        (_, Some(InLedger::Visible(_) | InLedger::RetiredArchive(_))) => {
+            if_quiet(Fate::Remove, beside_an_archive(orphaned).to_owned())
+        }
         (_, Some(InLedger::RetiredAttempt { since: None })) => {
             keep("a retired attempt; the store does not say since when")
         }
@@ -322,6 +323,16 @@ fn decide(
                 )),
             }
         }
+    }
+}
+
+/// What orphaned objects beside those of an archive are.
+pub(super) fn beside_an_archive(orphaned: &[ListedObject]) -> &'static str {
+    let is_contents = |object: &ListedObject| matches!(object.part, Some(ArchivePart::Contents(_)));
+    if orphaned.iter().all(is_contents) {
+        "contents that no ledger entry names, beside the objects of the archive"
+    } else {
+        "segments of an earlier stream, beside those of the archive"
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::model::keys::ArchiveObject;
+use crate::model::keys::{ArchiveObject, is_contents};
 use crate::model::{ArchiveId, Sha256, VerifyLevel, VerifyOutcome};
 
 /// What the store says of an object.
@@ -162,6 +162,11 @@ impl CheckedObject {
             verdict,
         }
     }
+
+    /// Whether it is an object of contents.
+    pub fn is_contents(&self) -> bool {
+        is_contents(&self.key)
+    }
 }
 
 /// The result for one archive: its id, the level of the check, and the outcome.
@@ -238,9 +243,10 @@ impl LevelReport {
         outcomes.collect()
     }
 
-    /// Returns the result to record for one archive; `None` if nothing of it was looked at.
+    /// Returns the result to record for one archive; `None` if nothing of it was looked at. Its contents do not count:
+    /// it can be restored, and built on, without them.
     pub fn outcome(&self, archive: &ArchiveId) -> Option<Outcome> {
-        let of = |checked: &&CheckedObject| checked.archive == *archive;
+        let of = |checked: &&CheckedObject| checked.archive == *archive && !checked.is_contents();
         let verdicts: Vec<&Verdict> = self
             .objects
             .iter()

@@ -55,6 +55,10 @@ pub(super) fn recognize(
         let recorded = catalog.archive_verified(&entry.id, at);
         catalog.turn_to(None);
         recorded?;
+        let is_contents = |object: &&ArchiveObject| matches!(object.part, ArchivePart::Contents(_));
+        if found.filter(is_contents).count() == objects.iter().filter(is_contents).count() {
+            catalog.place_contents(place, &entry.id)?;
+        }
     }
     Ok(())
 }

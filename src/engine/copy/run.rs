@@ -22,17 +22,17 @@ use crate::engine::copy::home::{look_again, take_in};
 use crate::engine::copy::prune::CopyPruner;
 use crate::engine::copy::recognize::recognize;
 use crate::engine::copy::target::copy_store;
-use crate::engine::copy::transfer::{Rest, ToCopy, Transfer};
+use crate::engine::copy::transfer::{Rest, ToCopy, Transfer, Whole};
 use crate::engine::ledger::listing::listing;
 use crate::engine::prune::said::own_objects;
 use crate::engine::restore::fetch::AtOnce;
 use crate::engine::restore::thaw::{WantedSegments, thaw, thaw_state};
 use crate::engine::restore::window::note_download;
-use crate::error::{CopyError, Error, RequestError, RestoreError};
+use crate::error::{ContentsFault, CopyError, Error, RequestError, RestoreError};
 use crate::ledger::PublicKey;
 use crate::model::ArchiveId;
 use crate::model::entry::{ArchiveEntry, Timestamp};
-use crate::model::keys::ArchiveObject;
+use crate::model::keys::{ArchiveObject, is_contents};
 use crate::plan::{Awaited, CopyFate, ListedObject, OwnCopy, PrunePlan};
 use crate::progress::Event;
 
@@ -187,7 +187,16 @@ impl CopyRun<'_> {
             .filter(|placed| placed.copied_at.is_some() && placed.damaged_at.is_none())
             .map(|placed| placed.archive)
             .collect();
-        let of_entry = |entry: &ArchiveEntry| (entry.id, as_listed(&row.directory, entry));
+        let with_contents: BTreeSet<ArchiveId> =
+            catalog.placed_contents(self.place)?.into_iter().collect();
+        let of_entry = |entry: &ArchiveEntry| {
+            let mut listed = as_listed(&row.directory, entry);
+            // Contents that were attached after the archive was copied are still to be brought.
+            if !with_contents.contains(&entry.id) {
+                listed.retain(|object| !is_contents(&object.key));
+            }
+            (entry.id, listed)
+        };
         let there = visible.iter().filter(|entry| copied.contains(&entry.id));
         let there = there.map(of_entry).collect();
         let plan = plan_of(row, &visible, there, copied, catalog)?;
@@ -326,7 +335,7 @@ impl CopyRun<'_> {
             }
             match whole {
                 // A listing shows no bytes: what reading found damaged there is not brought again.
-                Ok(()) if self.is_damaged_there(&id, catalog)? => {
+                Ok(_) if self.is_damaged_there(&id, catalog)? => {
                     let error = CopyError::LeftOut {
                         source_name: self.home.name().clone(),
                         archive: id,
@@ -335,7 +344,15 @@ impl CopyRun<'_> {
                     };
                     ran.stopped.get_or_insert(error.into());
                 }
-                Ok(()) => {
+                Ok(Whole { without_contents }) => {
+                    if let Some(error) = without_contents {
+                        let error = ContentsFault::NotCopied {
+                            archive: id,
+                            to: self.there.row.store.clone(),
+                            source: Box::new(error),
+                        };
+                        ran.stopped.get_or_insert(error.into());
+                    }
                     ran.has += 1;
                     ran.copied.push(CopiedArchive {
                         id,

@@ -16,18 +16,25 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::engine::backup::put_verified::put;
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
+use crate::engine::files::contents::fetch::fetch_contents;
 use crate::engine::ledger::listing::{difference, listing};
 use crate::engine::restore::fetch::{AtOnce, WantedSegment, fetch};
 use crate::error::{BackupError, Error, RestoreError};
 use crate::model::entry::{ArchiveEntry, Timestamp};
-use crate::model::keys::{self, ArchiveObject};
+use crate::model::keys::{self, ArchiveObject, ArchivePart};
 use crate::model::{Sha256, StorageClass};
 use crate::progress::Event;
 use crate::store::{ErrorKind, NewObject, ObjectKind, Put, RemoteObject};
 
-/// Ends an archive: with its error, if not all of it is in the copy.
+/// Ends an archive: with its error, if it is not whole in the copy.
 pub(super) type Ended<'a> =
-    dyn FnMut(&ToCopy, Result<(), Error>, &mut Catalog) -> Result<(), Error> + 'a;
+    dyn FnMut(&ToCopy, Result<Whole, Error>, &mut Catalog) -> Result<(), Error> + 'a;
+
+/// An archive that is whole in the copy.
+pub(super) struct Whole {
+    /// Why the copy lacks its contents, if it does. It can be restored all the same.
+    pub(super) without_contents: Option<Error>,
+}
 
 /// What archives are copied with.
 pub(super) struct Transfer<'a> {
@@ -289,10 +296,16 @@ impl Transfer<'_> {
         Ok(())
     }
 
-    /// Ends an archive all of whose segments were put: a listing of the copy must show them, then its key is put.
-    fn finish(&self, archive: &ToCopy, catalog: &mut Catalog) -> Result<(), Error> {
+    /// Ends an archive all of whose segments were put: a listing of the copy must show them, then its contents and its key
+    /// are put. Contents that are damaged at home keep nothing else from being copied.
+    fn finish(&self, archive: &ToCopy, catalog: &mut Catalog) -> Result<Whole, Error> {
         let entry = &archive.entry;
         self.require_segments(archive, catalog)?;
+        let without_contents = match self.bring_contents(archive) {
+            Ok(()) => None,
+            Err(error) if is_of_archive(&error) => Some(error),
+            Err(error) => return Err(error),
+        };
         let key = keys::archive_key(&self.there.row.directory, &entry.id);
         let sealed = BASE64.decode(&entry.key).map_err(|error| {
             CatalogError::Damaged(format!(
@@ -308,11 +321,53 @@ impl Transfer<'_> {
         put(self.there.store.as_ref(), &object)?;
         let now = Timestamp(self.context.clock.now());
         catalog.finish_placed(self.place, &entry.id, now)?;
+        if without_contents.is_none() {
+            catalog.place_contents(self.place, &entry.id)?;
+        }
         // The listing has just shown all its segments.
         catalog.turn_to(Some(self.place));
         let recorded = catalog.archive_verified(&entry.id, now);
         catalog.turn_to(None);
-        Ok(recorded?)
+        recorded?;
+        Ok(Whole { without_contents })
+    }
+
+    /// Brings the contents of an archive. They are few objects beside its segments, and are never cold.
+    fn bring_contents(&self, archive: &ToCopy) -> Result<(), Error> {
+        let (home, there) = (self.home.store.as_ref(), self.there.store.as_ref());
+        let directory = &self.there.row.directory;
+        let objects = ArchiveObject::of_entry(directory, &archive.entry);
+        let contents = objects.filter(|object| matches!(object.part, ArchivePart::Contents(_)));
+        for object in contents {
+            self.context.interrupt.check()?;
+            let is_there = match there.stat(&there.locate(&object.key)) {
+                Ok(stat) => match difference(&object, Some(&stat)) {
+                    None => true,
+                    Some(first) => {
+                        return Err(BackupError::SegmentsMissing {
+                            archive: archive.entry.id,
+                            store: self.there.row.store.clone(),
+                            objects: 1,
+                            first,
+                        }
+                        .into());
+                    }
+                },
+                Err(error) if error.is_not_found() => false,
+                Err(error) => return Err(error.into()),
+            };
+            if is_there {
+                continue;
+            }
+            let sealed = fetch_contents(home, &object)?;
+            let sha256 = Sha256::of(&sealed);
+            let new = NewObject {
+                retain_until: archive.retain_until,
+                ..NewObject::new(&object.key, sealed, sha256, ObjectKind::Ledger)
+            };
+            put(there, &new)?;
+        }
+        Ok(())
     }
 
     /// Refuses an archive of which a listing of the copy does not show every segment as the ledger signs it. What is
@@ -382,7 +437,9 @@ impl Transfer<'_> {
 /// Whether an error is of one archive, so that others can be copied all the same.
 fn is_of_archive(error: &Error) -> bool {
     match error {
-        Error::Restore(RestoreError::SegmentDamaged { .. }) | Error::Backup(_) => true,
+        Error::Restore(RestoreError::SegmentDamaged { .. })
+        | Error::Contents(_)
+        | Error::Backup(_) => true,
         Error::Store(error) => error.kind == ErrorKind::Cold || error.is_of_one_object(),
         _ => false,
     }

@@ -52,6 +52,15 @@ pub enum Flaw {
         /// The first object, and what is wrong with it.
         first: String,
     },
+    /// Objects of the contents of an archive are missing or different in a listing. It can be restored without them.
+    LackingContents {
+        /// The archive.
+        archive: ArchiveId,
+        /// How many objects it is about.
+        objects: usize,
+        /// The first object, and what is wrong with it.
+        first: String,
+    },
     /// The given identity opens no archive of this ledger.
     Locked(String),
     /// An archive's private facts can't be read, although its key could be opened.
@@ -105,6 +114,14 @@ impl Flaw {
                 "{archive} lacks {objects} {}: {first}",
                 if *objects == 1 { "object" } else { "objects" }
             ),
+            Self::LackingContents {
+                archive,
+                objects,
+                first,
+            } => format!(
+                "the contents of {archive} lack {objects} {}: {first}",
+                if *objects == 1 { "object" } else { "objects" }
+            ),
             Self::Locked(why) => {
                 format!("the identity does not belong to any of its recipients ({why})")
             }
@@ -131,6 +148,7 @@ impl Flaw {
             Self::Changed { .. } => "changed",
             Self::Orphaned(..) => "orphaned",
             Self::Lacking { .. } => "lacking",
+            Self::LackingContents { .. } => "lacking-contents",
             Self::Locked(_) => "locked",
             Self::Private(..) => "private",
         }

@@ -17,7 +17,7 @@ use crate::catalog::{Catalog, SegmentRow};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::ledger::archive_keys::{SealedArchive, opens_nothing};
-use crate::engine::ledger::listing::lacking;
+use crate::engine::ledger::listing::{lacking, lacking_contents};
 use crate::engine::ledger::object::{
     EntryNumbers, JudgedObject, SMALL_ENTRY_BYTES, fetch, is_no_entry, judge,
 };
@@ -530,6 +530,17 @@ impl LedgerImport<'_> {
             }
             if let Some(first) = wrong.first() {
                 self.read.flaws.push(Flaw::Lacking {
+                    archive: archive.id,
+                    objects: wrong.len(),
+                    first: first.clone(),
+                });
+            }
+            let wrong = match catalog.contents(&archive.id)? {
+                Some(contents) => lacking_contents(self.source, &archive.id, &contents, listed)?,
+                None => Vec::new(),
+            };
+            if let Some(first) = wrong.first() {
+                self.read.flaws.push(Flaw::LackingContents {
                     archive: archive.id,
                     objects: wrong.len(),
                     first: first.clone(),

@@ -169,9 +169,12 @@ impl DeepCheck<'_, '_, '_> {
         let Verdict::Damaged(what) = verdict else {
             return verdict;
         };
-        let level = self.report.level_of(&object.archive);
-        self.recorder
-            .write([(object.archive, level, VerifyOutcome::Damaged)]);
+        // An archive is sound without its contents.
+        if !matches!(object.part, ArchivePart::Contents(_)) {
+            let level = self.report.level_of(&object.archive);
+            self.recorder
+                .write([(object.archive, level, VerifyOutcome::Damaged)]);
+        }
         Verdict::Damaged(archive.hidden(self.verifying.source, object, what))
     }
 

@@ -21,6 +21,7 @@ use crate::engine::context::clock::local_date;
 use crate::engine::context::open_source::{OpenSource, retain_until_in};
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::copy::claim::require_marker;
+use crate::engine::files::contents::fetch::fetch_contents;
 use crate::engine::restore::fetch::{WantedSegment, fetch};
 use crate::error::Error;
 use crate::model::entry::ArchiveEntry;
@@ -286,17 +287,23 @@ impl Repair<'_, '_> {
 
     /// Returns the sound bytes of an object of an archive.
     fn sound(&self, entry: &ArchiveEntry, object: &ArchiveObject) -> Result<Sound, Why> {
-        let Some(index) = object.segment() else {
-            // What is signed is the digest of these bytes, so they are no base64 of anything else.
-            let sealed = BASE64
-                .decode(&entry.key)
-                .map_err(|error| error.to_string())?;
-            return Ok((sealed, "ledger".to_owned()));
-        };
         let from = self.repairing.from;
-        let wanted = WantedSegment::of(from, entry, &[]);
         let name = self.repairing.from_name;
-        match fetch(from.store.as_ref(), &wanted[index as usize]) {
+        let fetched = match object.part {
+            ArchivePart::Key => {
+                // What is signed is the digest of these bytes, so they are no base64 of anything else.
+                let sealed = BASE64
+                    .decode(&entry.key)
+                    .map_err(|error| error.to_string())?;
+                return Ok((sealed, "ledger".to_owned()));
+            }
+            ArchivePart::Segment(index) => {
+                let wanted = WantedSegment::of(from, entry, &[]);
+                fetch(from.store.as_ref(), &wanted[index as usize])
+            }
+            ArchivePart::Contents(_) => fetch_contents(from.store.as_ref(), object),
+        };
+        match fetched {
             Ok(sealed) => Ok((sealed, name.to_owned())),
             Err(error) => Err(not_given(&error, name)),
         }

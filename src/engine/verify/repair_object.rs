@@ -173,6 +173,9 @@ pub(super) fn not_given(error: &Error, place: &str) -> Why {
         Error::Restore(crate::error::RestoreError::SegmentDamaged { what, .. }) => {
             format!("`{place}` does not have it sound either: {what}")
         }
+        Error::Contents(crate::error::ContentsFault::Damaged { what, .. }) => {
+            format!("`{place}` does not have it sound either: {what}")
+        }
         Error::Store(error) if error.kind == ErrorKind::Cold => {
             format!(
                 "it is cold in `{place}`: thaw it there first with `coldchain thaw --place {place}`"

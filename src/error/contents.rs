@@ -1,0 +1,41 @@
+//! Why the contents of an archive can't be read, copied or made.
+
+use super::{Advice, Error, ExitCode, exit};
+use crate::model::ArchiveId;
+
+/// Why the contents of an archive can't be read, copied or made.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentsFault {
+    /// An object of them is missing, or is not the one that the ledger signs.
+    #[error("the contents of {archive} are damaged: {key}: {what}")]
+    Damaged {
+        /// The archive.
+        archive: ArchiveId,
+        /// The object's key.
+        key: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A copy has an archive whole, but not its contents.
+    #[error("copied {archive} to {to} without its contents")]
+    NotCopied {
+        /// The archive.
+        archive: ArchiveId,
+        /// The copy's URL.
+        to: String,
+        /// Why.
+        source: Box<Error>,
+    },
+}
+
+impl ContentsFault {
+    pub(super) fn advice(&self) -> Advice {
+        match self {
+            Self::Damaged { .. } => exit(ExitCode::Integrity).hint(
+                "run `coldchain verify --repair-from` with a place that has them sound; the archive can be restored \
+                 without them",
+            ),
+            Self::NotCopied { source, .. } => exit(source.exit_code()).hint_of(source.hint()),
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! A sample of each error of contents.
+
+use super::{archive, store};
+use crate::error::{ContentsFault, Error};
+
+pub(super) fn samples() -> Vec<Error> {
+    let damaged = || ContentsFault::Damaged {
+        archive: archive(),
+        key: format!(
+            "mail/archives/{}/contents-000000-5d0f3a6611c7e294.zst.age",
+            archive()
+        ),
+        what: "it is missing".to_owned(),
+    };
+    [
+        damaged(),
+        ContentsFault::NotCopied {
+            archive: archive(),
+            to: store(),
+            source: Box::new(damaged().into()),
+        },
+    ]
+    .map(Error::from)
+    .into()
+}
