@@ -50,30 +50,36 @@ fn an_upload_that_took_longer_than_its_signature_is_valid_is_signed_and_sent_aga
     owner
         .server
         .fail(Fault::on(Operation::Upload, expired()).always());
-    let run = owner.try_to_archive(NEXT, FULL);
+    let run = owner.try_to_archive(NEXT, Some(FULL));
     ends(
         &run,
-        4,
+        1,
         &["set a smaller `segment_size`, or fewer `uploads`"],
     );
-    assert!(!run.stderr.contains("clock"), "{run:?}");
+    assert!(!run.stderr.contains("too far apart"), "{run:?}");
     owner.server.clear_faults();
     owner.archive_on(NEXT, FULL);
     assert_eq!(owner.server.archives().len(), 2);
 }
 
 #[test]
-fn a_clock_that_is_wrong_is_said_at_once_and_nothing_is_stored() {
+fn a_clock_that_is_an_hour_off_is_said_and_is_no_slow_line() {
     let owner = Owner::new(VaultServer::start(Config {
         check_skew: true,
         ..Config::default()
     }));
     hours(&owner, 1);
-    let run = owner.try_to_archive(FULL, "");
-    ends(&run, 4, &["clock"]);
-    assert!(!run.stderr.contains("segment_size"), "{run:?}");
-    assert_eq!(owner.server.count(Operation::Upload), 1);
-    assert_eq!(owner.server.archives().len(), 0);
+    let apart = "this machine's clock and the store's are too far apart";
+    // After the first answer the requests are signed by the service's clock.
+    let archived = owner.try_to_archive(FULL, None);
+    ends(&archived, 0, &[apart]);
+    assert_eq!(owner.server.archives().len(), 1);
+    let thawed = owner.run("thaw home --yes");
+    ends(&thawed, 1, &[apart, "set this machine's clock"]);
+    for run in [archived, thawed] {
+        assert!(!run.stderr.contains("segment_size"), "{run:?}");
+    }
+    assert!(owner.server.jobs().is_empty());
 }
 
 #[test]
@@ -136,13 +142,17 @@ fn what_another_tool_has_purged_is_named_and_no_archive_builds_on_it() {
     purge(&owner);
     // No inventory tells yet: the vault itself does, when it is asked to bring it back.
     let thawed = owner.run("thaw home --yes --tier bulk");
-    ends(&thawed, 6, &["the vault no longer has it"]);
+    ends(
+        &thawed,
+        6,
+        &["segment 0 of 2024-01-01-full-", "it is missing"],
+    );
     let again = read_inventory(&owner);
     ends(&again, 6, &[FULL]);
     let listed = owner.run("list");
     ends(&listed, 0, &["damaged"]);
-    let incremental = owner.try_to_archive(NEXT, FULL);
-    assert_ne!(incremental.code, Some(0), "{incremental:?}");
+    let incremental = owner.try_to_archive(NEXT, Some(FULL));
+    ends(&incremental, 1, &["c\n", "nothing was committed"]);
     owner.archive(NEXT);
     ends(&read_inventory(&owner), 6, &[FULL]);
     assert_eq!(owner.server.archives().len(), 1);
@@ -207,4 +217,44 @@ fn a_retrieval_that_fails_is_said_and_asked_for_again() {
     hours(&owner, 6);
     ends(&owner.run("thaw home --yes"), 0, &[]);
     assert!(Utc::now() < owner.server.clock().now());
+}
+
+#[test]
+fn an_archive_that_the_vault_has_lost_keeps_no_other_from_leaving_it() {
+    let owner = owner();
+    let path = owner.machine.path("config.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let schedule = "\n[schedule]\nmax_incrementals = 1\n";
+    fs::write(&path, format!("{text}{schedule}")).unwrap();
+    fs::create_dir_all(owner.machine.path("shelf")).unwrap();
+    owner.archive(FULL);
+    owner.archive_on(NEXT, FULL);
+    owner.archive("2024-01-20");
+    // Another tool deletes the full of the first chain.
+    let now = owner.server.clock().now();
+    owner.server.change(|state| {
+        state.vault("archives").archives[0].deleted = Some(now);
+    });
+    let copy = || owner.run("copy home --to shelf --yes");
+    ends(
+        &copy(),
+        6,
+        &["segment 0 of 2024-01-01-full-", "it is missing"],
+    );
+    hours(&owner, 13);
+    ends(
+        &copy(),
+        6,
+        &["segment 0 of 2024-01-01-full-", "it is missing"],
+    );
+    let restored = owner.run(
+        "restore home --place shelf --from store --date 2024-01-20 --stream $T/stream --identity $T/kit",
+    );
+    ends(&restored, 0, &[]);
+    // What builds on the lost one was not paid for.
+    assert_eq!(owner.server.jobs().len(), 1);
+    // Once a check has noted the loss, the copy says why it leaves that chain out.
+    read_inventory(&owner);
+    ends(&copy(), 6, &["2024-01-01"]);
+    assert_eq!(owner.server.jobs().len(), 1);
 }

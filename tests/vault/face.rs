@@ -75,33 +75,26 @@ impl Owner {
 
     /// Archives a made-up stream.
     pub(super) fn archive(&self, date: &str) {
-        let stream = StreamBuilder::header(1)
-            .subvol(date.as_bytes(), uuid(date), 10)
-            .mkfile(b"file")
-            .write(b"file", 0, b"hello")
-            .finish();
-        let run = self.feed(date, &stream);
+        let run = self.try_to_archive(date, None);
         assert_eq!(run.code, Some(0), "{run:?}");
     }
 
     /// Archives an incremental on an earlier date.
     pub(super) fn archive_on(&self, date: &str, parent: &str) {
-        let run = self.try_to_archive(date, parent);
+        let run = self.try_to_archive(date, Some(parent));
         assert_eq!(run.code, Some(0), "{run:?}");
     }
 
-    /// The same, whatever comes of it.
-    pub(super) fn try_to_archive(&self, date: &str, parent: &str) -> Run {
-        let stream = StreamBuilder::header(1)
-            .snapshot(date.as_bytes(), uuid(date), 10, uuid(parent), 10)
-            .write(b"file", 0, date.as_bytes())
-            .finish();
-        self.feed(date, &stream)
-    }
-
-    fn feed(&self, date: &str, stream: &[u8]) -> Run {
+    /// Archives a full, or an incremental on that date, whatever comes of it.
+    pub(super) fn try_to_archive(&self, date: &str, parent: Option<&str>) -> Run {
+        let head = StreamBuilder::header(1);
+        let stream = match parent {
+            None => head.subvol(date.as_bytes(), uuid(date), 10).mkfile(b"file"),
+            Some(parent) => head.snapshot(date.as_bytes(), uuid(date), 10, uuid(parent), 10),
+        };
+        let stream = stream.write(b"file", 0, date.as_bytes()).finish();
         let words = format!("decide {date} --source home");
-        self.machine.run_with(&words, stream)
+        self.machine.run_with(&words, &stream)
     }
 
     /// The words in which `deep` is shown.

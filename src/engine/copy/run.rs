@@ -26,7 +26,7 @@ use crate::engine::copy::transfer::{Rest, ToCopy, Transfer, Whole};
 use crate::engine::ledger::listing::listing;
 use crate::engine::prune::said::own_objects;
 use crate::engine::restore::fetch::AtOnce;
-use crate::engine::restore::thaw::{WantedSegments, thaw, thaw_state};
+use crate::engine::restore::thaw::{ThawStatus, WantedSegments, thaw, thaw_state};
 use crate::engine::restore::window::note_download;
 use crate::error::{ContentsFault, CopyError, Error, RequestError, RestoreError};
 use crate::ledger::PublicKey;
@@ -264,7 +264,7 @@ impl CopyRun<'_> {
                 readable,
                 left,
                 awaited,
-            } = self.readable(lacks, catalog)?;
+            } = self.readable(lacks, ran, catalog)?;
             ran.awaited = awaited;
             let bytes = readable
                 .iter()
@@ -402,24 +402,31 @@ impl CopyRun<'_> {
         Ok(!now.replay.is_visible(id))
     }
 
-    /// Returns what of that can be read at home now. Asks for thaws of what is lacking, and of nothing else, if the run was asked to.
-    fn readable(&self, lacks: Vec<Lacking>, catalog: &mut Catalog) -> Result<HomeHas, Error> {
-        let archives: Vec<ArchiveId> = lacks.iter().map(|lacking| lacking.entry.id).collect();
-        let only = lacks.iter().flat_map(|lacking| {
-            let id = lacking.entry.id;
-            lacking.segments.iter().map(move |index| (id, *index))
-        });
-        let only = only.collect();
-        let wanted = WantedSegments {
-            source: self.home,
-            class: self.config.store_of(self.home.config)?.storage_class(),
-            archives: &archives,
-            only: Some(&only),
-            interrupt: self.context.interrupt,
-        };
-        let status = match self.asked.thaw {
-            Some(request) => thaw(&wanted, request, catalog)?,
-            None => thaw_state(&wanted, catalog)?,
+    /// Returns what of that can be read at home now. Asks for thaws of what is lacking, and of nothing else, if the run
+    /// was asked to.
+    fn readable(
+        &self,
+        mut lacks: Vec<Lacking>,
+        ran: &mut CopyRan,
+        catalog: &mut Catalog,
+    ) -> Result<HomeHas, Error> {
+        let status = loop {
+            let error = match self.ask_home(&lacks, catalog) {
+                Ok(status) => break status,
+                Err(error) => error,
+            };
+            let Error::Restore(RestoreError::SegmentDamaged { archive, .. }) = &error else {
+                return Err(error);
+            };
+            let Some(lost) = lacks.iter().find(|lacking| lacking.entry.id == *archive) else {
+                return Err(error);
+            };
+            // What builds on it would be paid for, and could not be restored. All else is copied.
+            let (chain, date) = (lost.entry.chain, lost.entry.date);
+            if !self.is_gone(&error, archive, catalog)? {
+                ran.stopped.get_or_insert(error);
+            }
+            lacks.retain(|it| it.entry.chain != chain || it.entry.date < date);
         };
         let unreadable = status.unreadable();
         let (mut readable, mut left) = (Vec::new(), Vec::new());
@@ -445,6 +452,27 @@ impl CopyRun<'_> {
             left,
             awaited: status.awaited(self.home.name()),
         })
+    }
+
+    /// Asks home for the state of what the copy lacks, and for the thaws that the run may ask for.
+    fn ask_home(&self, lacks: &[Lacking], catalog: &mut Catalog) -> Result<ThawStatus, Error> {
+        let archives: Vec<ArchiveId> = lacks.iter().map(|lacking| lacking.entry.id).collect();
+        let only = lacks.iter().flat_map(|lacking| {
+            let id = lacking.entry.id;
+            lacking.segments.iter().map(move |index| (id, *index))
+        });
+        let only = only.collect();
+        let wanted = WantedSegments {
+            source: self.home,
+            class: self.config.store_of(self.home.config)?.storage_class(),
+            archives: &archives,
+            only: Some(&only),
+            interrupt: self.context.interrupt,
+        };
+        match self.asked.thaw {
+            Some(request) => thaw(&wanted, request, catalog),
+            None => thaw_state(&wanted, catalog),
+        }
     }
 }
 

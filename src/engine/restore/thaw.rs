@@ -272,12 +272,7 @@ fn state_beside(
     if let Some((at, error)) = failed {
         let segment = &segments[asked[at]].1;
         return Err(if error.is_not_found() {
-            Error::Restore(RestoreError::SegmentDamaged {
-                archive: segment.archive,
-                index: segment.index,
-                key: error.key,
-                what: "it is missing".to_owned(),
-            })
+            Error::Restore(missing(segment, error.key))
         } else {
             error.into()
         });
@@ -292,6 +287,16 @@ fn state_beside(
         now: Some(now),
         window,
     })
+}
+
+/// The error for a segment that the store does not have.
+fn missing(segment: &SegmentThaw, key: String) -> RestoreError {
+    RestoreError::SegmentDamaged {
+        archive: segment.archive,
+        index: segment.index,
+        key,
+        what: "it is missing".to_owned(),
+    }
 }
 
 /// Requests the thaw of all segments that can't be read, or not for long enough, and returns their state.
@@ -414,8 +419,10 @@ pub(in crate::engine) fn request_thaws(
             answered.push((**segment).clone());
         }
         remember(&answered, catalog)?;
-        if let Some((_, error)) = failed {
+        if let Some((at, error)) = failed {
             return Err(match error.kind {
+                // A listing may be older than the loss.
+                ErrorKind::NotFound => Error::Restore(missing(batch[at].1, error.key)),
                 ErrorKind::NoCapacity => Error::Restore(RestoreError::NoCapacity {
                     tier: request.tier,
                     asked: done,
