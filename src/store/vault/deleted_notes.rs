@@ -129,9 +129,9 @@ mod tests {
         let mut file = File::options().append(true).open(&notes.path).unwrap();
         file.write_all(b"cut-short 17").unwrap();
         notes.add(&id("next"), now).unwrap();
-        let noted = notes.read().unwrap();
-        assert_eq!(noted.first(), Some(&(id("whole"), now)));
-        assert_eq!(noted.last(), Some(&(id("next"), now)));
+        let found = notes.read().unwrap();
+        assert_eq!(found.first(), Some(&(id("whole"), now)));
+        assert_eq!(found.last(), Some(&(id("next"), now)));
     }
 
     #[test]
@@ -151,8 +151,8 @@ mod tests {
                 notes().forget(now).unwrap();
             }
         });
-        let noted = notes().read().unwrap();
-        let new = noted
+        let found = notes().read().unwrap();
+        let new = found
             .iter()
             .filter(|(id, _)| id.as_str().starts_with("new-"));
         assert_eq!(new.count(), NOTES);
