@@ -1,4 +1,4 @@
-//! `coldchain history`: the versions of a file or a directory in all snapshots and local mirrors.
+//! `coldchain history`: the versions of a file or a directory in all snapshots, local mirrors and archives.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,15 +7,18 @@ use chrono::NaiveDate;
 use rustix::fs::FileType;
 use serde_json::{Value, json};
 
+use super::archived::{archive_json, in_words};
 use super::look::LookingAt;
 use super::output::{answer, answer_json};
 use super::today;
 use crate::cli::{Everywhere, History};
 use crate::config::Config;
 use crate::engine::{
-    ContentDifference, FileEvent, FileEventKind, LocatedFile, VersionFacts, file_history,
+    ContentDifference, FileEvent, FileEventKind, LocatedFile, NearestCopy, VersionFacts,
+    Whereabouts, file_history,
 };
 use crate::error::{Error, RequestError};
+use crate::files_db::IndexedArchive;
 use crate::interrupt::Interrupt;
 use crate::model::size::Bytes;
 use crate::model::{Line, shell};
@@ -33,13 +36,24 @@ pub(super) fn run(args: &History, everywhere: &Everywhere) -> Result<(), Error> 
     let looking = LookingAt::load(everywhere)?;
     let file = looking.locate(&args.path)?;
     let copies = looking.copies(&file)?;
+    let index = looking.index(&file)?;
     let history = file_history(
         &file,
         &copies,
-        (None, looking.config.timezone),
+        (index.as_ref(), looking.config.timezone),
         args.diff,
         Interrupt::of_this_process(),
     )?;
+    let whereabouts = match (&looking.catalog, &index) {
+        (Some(catalog), Some(_)) => Some(Whereabouts::gather(
+            &looking.config,
+            file.source,
+            catalog,
+            &copies,
+        )?),
+        _ => None,
+    };
+    let nearest = |archive: &IndexedArchive| whereabouts.as_ref()?.of(archive);
     for warning in &history.warnings {
         warn(warning);
     }
@@ -50,7 +64,10 @@ pub(super) fn run(args: &History, everywhere: &Everywhere) -> Result<(), Error> 
     };
     let events: Vec<&FileEvent> = history.events.iter().filter(shows).collect();
     if everywhere.json {
-        let events: Vec<Value> = events.iter().map(|event| to_json(event)).collect();
+        let events: Vec<Value> = events
+            .iter()
+            .map(|event| to_json(event, &nearest))
+            .collect();
         return answer_json(&json!({
             "source": file.source.name, "path": shown(&Path::new("/").join(&file.below)),
             "events": events,
@@ -69,11 +86,15 @@ pub(super) fn run(args: &History, everywhere: &Everywhere) -> Result<(), Error> 
         };
         writeln!(
             text,
-            "{:of_times$}  {:of_kinds$}  {:>of_sizes$}  {last}{}",
+            "{:of_times$}  {:of_kinds$}  {:>of_sizes$}  {last}{}{}",
             times[at],
             kinds[at],
             sizes[at],
-            Line(event.path.display())
+            Line(event.path.display()),
+            match &event.lies_in {
+                Some(archive) => format!("  {}", Line(in_words(nearest(archive).as_ref()))),
+                None => String::new(),
+            }
         )
         .expect(NO_FAILURE);
         if args.copy
@@ -158,10 +179,17 @@ fn size(event: &FileEvent) -> String {
     }
 }
 
-/// Returns the command that brings a version back. The live version needs none.
+/// Returns the command that brings a version back: of what only an archive has, all of the archive. The live version needs none.
 fn command(event: &FileEvent, file: &LocatedFile<'_>, everywhere: &Everywhere) -> Option<String> {
     if event.kind == FileEventKind::Deleted {
         return None;
+    }
+    if let Some(archive) = event.archive {
+        let source = file.source.name.as_argument();
+        let mut words = vec!["coldchain".to_owned()];
+        words.extend(Some(everywhere.as_words()).filter(|options| !options.is_empty()));
+        words.push(format!("restore {source} {} --to DIR", archive.date));
+        return Some(words.join(" "));
     }
     let date = event.copy?;
     let mut of = file.clone();
@@ -197,7 +225,7 @@ fn write_difference(text: &mut String, event: &FileEvent) {
     }
 }
 
-fn to_json(event: &FileEvent) -> Value {
+fn to_json(event: &FileEvent, nearest: &dyn Fn(&IndexedArchive) -> Option<NearestCopy>) -> Value {
     let facts = |facts: Option<VersionFacts>| {
         facts.map(|it| {
             json!({
@@ -212,7 +240,9 @@ fn to_json(event: &FileEvent) -> Value {
         ContentDifference::TooLong => json!({ "left_out": "too long" }),
     });
     json!({
-        "snapshot": event.copy, "at": event.at.map(|at| at.to_rfc3339()), "what": name(event.kind),
+        "snapshot": event.copy,
+        "archive": event.archive.map(|archive| archive_json(&archive, nearest(&archive).as_ref())),
+        "at": event.at.map(|at| at.to_rfc3339()), "what": name(event.kind),
         "path": shown(&event.path), "name": event.name.as_ref().map(|name| shown(Path::new(name))),
         "now": facts(event.now), "before": facts(event.before), "diff": difference,
     })

@@ -1,13 +1,15 @@
-//! What `history`, `yesterday` and `get` have in common: which file is meant, and where there are copies of it.
+//! What `history`, `yesterday` and `get` have in common: which file is meant, where there are copies of it, and what the index
+//! of archives knows of it.
 
 use std::io::ErrorKind;
 use std::path::Path;
 
+use super::archived::missing_in_words;
 use super::load;
 use crate::catalog::Catalog;
 use crate::cli::Everywhere;
 use crate::config::Config;
-use crate::engine::{self, LocatedFile, PlainCopies, StateDir};
+use crate::engine::{self, FileIndex, LocatedFile, PlainCopies, StateDir};
 use crate::error::Error;
 use crate::printing::warn;
 
@@ -40,5 +42,20 @@ impl LookingAt {
             warn(warning);
         }
         Ok(copies)
+    }
+
+    /// Returns the file index of the source; `None` if none of its archives is indexed, or if this user may not read it.
+    /// Warns of archives that are not indexed.
+    pub(super) fn index(&self, file: &LocatedFile<'_>) -> Result<Option<FileIndex>, Error> {
+        let Some(catalog) = &self.catalog else {
+            return Ok(None);
+        };
+        let index = FileIndex::open_if_any(&self.config, file.source, catalog)?;
+        if let Some(index) = &index
+            && let Some(warning) = missing_in_words(&file.source.name, index)
+        {
+            warn(warning);
+        }
+        Ok(index)
     }
 }

@@ -79,9 +79,7 @@ pub enum FilesError {
         date: SnapshotName,
     },
     /// No archive of the source is in its file index.
-    #[error(
-        "no archive of `{source_name}` is in the file index here: {archived} of it have no files to list"
-    )]
+    #[error("none of the archives of `{source_name}` is in the file index here ({archived})")]
     NotIndexed {
         /// The source.
         source_name: SourceName,
@@ -115,14 +113,6 @@ pub enum FilesError {
         date: NaiveDate,
         /// The dates of the first and of the last archive that has it; `None` if none has.
         exists: Option<(NaiveDate, NaiveDate)>,
-    },
-    /// What must be a directory is none.
-    #[error("{} is no directory in the archive of {date}", file.display())]
-    NoDirectory {
-        /// The file, as `source:path`.
-        file: PathBuf,
-        /// The archive's date.
-        date: NaiveDate,
     },
     /// No plain copy is so old, but an archive has the file.
     #[error(
@@ -222,10 +212,6 @@ impl FilesError {
                     shell::path(Path::new(name))
                 ))
             }
-            Self::NoDirectory { file, .. } => exit(ExitCode::Usage).hint(format!(
-                "name a directory, or run `coldchain ls -l {}`",
-                shell::path(file)
-            )),
             Self::OnlyArchived {
                 date, source_name, ..
             } => exit(ExitCode::Failed).hint(format!(

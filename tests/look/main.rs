@@ -8,6 +8,7 @@ mod history;
 mod hostile;
 mod oracle;
 mod places;
+mod questions;
 mod scripts;
 mod unwritable;
 mod yesterday;

@@ -1,12 +1,14 @@
-//! A sample of each error of files in plain copies.
+//! A sample of each error of files in plain copies and in archives.
 
 use std::path::PathBuf;
 
 use super::mail;
 use crate::error::{Error, FilesError};
+use crate::files_db::IndexReadError;
+use crate::model::SnapshotName;
 
 pub(super) fn samples() -> Vec<Error> {
-    let date = "2026-11-21".parse().unwrap();
+    let date: SnapshotName = "2026-11-21".parse().unwrap();
     let path = || PathBuf::from("/path");
     let file = || PathBuf::from("mail:/a b");
     [
@@ -41,6 +43,40 @@ pub(super) fn samples() -> Vec<Error> {
             is_archived: false,
         },
         FilesError::NotInCopy { file: file(), date },
+        FilesError::NotIndexed {
+            source_name: mail(),
+            archived: "3 archives".to_owned(),
+        },
+        FilesError::NoIndexSoOld {
+            source_name: mail(),
+            before: date.date,
+            oldest: date.date,
+        },
+        FilesError::ArchiveNotIndexed {
+            source_name: mail(),
+            archive: "2026-11-21-full-5f0c9a12d4e6b801".parse().unwrap(),
+        },
+        FilesError::NotInArchive {
+            file: file(),
+            date: date.date,
+            exists: Some((date.date, date.date)),
+        },
+        FilesError::NotInArchive {
+            file: file(),
+            date: date.date,
+            exists: None,
+        },
+        FilesError::OnlyArchived {
+            file: file(),
+            before: "2026-11-21 12:00".to_owned(),
+            date: date.date,
+            source_name: mail(),
+        },
+        FilesError::UnknownOwner("ann".to_owned()),
+        FilesError::Index(IndexReadError::Damaged {
+            path: path(),
+            what: "a directory is below itself",
+        }),
         FilesError::TargetExists(path()),
         FilesError::TargetIsDirectory(path()),
         FilesError::NoTargetDirectory(path()),

@@ -91,26 +91,15 @@ impl FileIndex {
             FindWhen::Any => self.find_ever(request, None),
             FindWhen::DeletedBefore(archive) => {
                 let mut found = self.find_ever(request, Some(archive))?;
-                let mut are_gone = Vec::with_capacity(found.len());
+                let mut are_there = Vec::with_capacity(found.len());
                 for file in &found {
-                    are_gone.push(self.is_gone(file, archive)?);
+                    are_there.push(self.resolve(&file.path, archive)?.is_some());
                 }
-                let mut are_gone = are_gone.into_iter();
-                found.retain(|_| are_gone.next() == Some(true));
+                let mut are_there = are_there.into_iter();
+                found.retain(|_| are_there.next() == Some(false));
                 Ok(found)
             }
         }
-    }
-
-    /// Returns whether an archive has neither a file's path nor the file under another name.
-    fn is_gone(&self, file: &FoundFile, archive: IndexedArchive) -> Result<bool, Error> {
-        if self.resolve(&file.path, archive)?.is_some() {
-            return Ok(false);
-        }
-        let names = self
-            .questions
-            .names_at(file.version.object, archive.number)?;
-        Ok(names.is_empty())
     }
 
     fn find_at(
@@ -206,7 +195,7 @@ impl FileIndex {
         Ok(found)
     }
 
-    /// Looks in all archives; with `until` only in those of its date and before, and only for names that it lacks.
+    /// Looks in all archives; with `until` only in those of its date and before, and only for files that have no name in it.
     fn find_ever(
         &self,
         request: &FindRequest<'_>,
@@ -217,6 +206,14 @@ impl FileIndex {
         let mut found: BTreeMap<Vec<u8>, FoundFile> = BTreeMap::new();
         let gone_before = until.map(|archive| archive.number);
         for (name, _) in self.candidates(request, None, gone_before)? {
+            if let Some(until) = until
+                && !self
+                    .questions
+                    .names_at(name.object, until.number)?
+                    .is_empty()
+            {
+                continue;
+            }
             let versions = self.questions.versions(name.object)?;
             for (span, path) in paths.paths(&name)? {
                 if !request.fits_path(&path) {

@@ -58,29 +58,43 @@ pub fn index_file(ledger: &LedgerId) -> String {
 impl FileIndex {
     /// Opens the index of a source. Fails if no archive of it is indexed.
     pub fn open(config: &Config, source: &Source, catalog: &Catalog) -> Result<Self, Error> {
-        let row = catalog.source(&source.name)?;
-        let row = row.ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
+        if let Some(index) = Self::open_if_any(config, source, catalog)? {
+            return Ok(index);
+        }
+        let archives = match catalog.source(&source.name)? {
+            Some(row) => catalog.visible(&row.ledger)?.len(),
+            None => 0,
+        };
+        let source_name = source.name.clone();
+        let archived = match archives {
+            0 => return Err(RequestError::NeverArchived(source_name).into()),
+            1 => "1 archive".to_owned(),
+            archives => format!("{archives} archives"),
+        };
+        Err(FilesError::NotIndexed {
+            source_name,
+            archived,
+        }
+        .into())
+    }
+
+    /// The same; `None` if no archive of it is indexed.
+    pub fn open_if_any(
+        config: &Config,
+        source: &Source,
+        catalog: &Catalog,
+    ) -> Result<Option<Self>, Error> {
+        let Some(row) = catalog.source(&source.name)? else {
+            return Ok(None);
+        };
+        let path = StateDir::new(&config.state_dir).file(&index_file(&row.ledger));
+        let Some(questions) = FileQuestions::open(&path, &row.ledger)? else {
+            return Ok(None);
+        };
         let visible = catalog.visible(&row.ledger)?;
         let visible: Vec<ArchiveId> = visible.iter().map(|archive| archive.id).collect();
-        if visible.is_empty() {
-            return Err(RequestError::NeverArchived(source.name.clone()).into());
-        }
-        let path = StateDir::new(&config.state_dir).file(&index_file(&row.ledger));
-        let index = FileQuestions::open(&path, &row.ledger)?;
-        let index = index.map(|questions| Self::of(questions, &visible));
-        let has_any = |index: &Self| !index.archives.is_empty();
-        index.filter(has_any).ok_or_else(|| {
-            let archived = match visible.len() {
-                1 => "1 archive".to_owned(),
-                archives => format!("{archives} archives"),
-            };
-            let source_name = source.name.clone();
-            FilesError::NotIndexed {
-                source_name,
-                archived,
-            }
-            .into()
-        })
+        let index = Self::of(questions, &visible);
+        Ok((!index.archives.is_empty()).then_some(index))
     }
 
     /// Returns an index of which these archives count.
