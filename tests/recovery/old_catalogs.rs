@@ -129,6 +129,24 @@ fn has_all(catalog: &Path, version: u32) {
     has_mirrors(&catalog, version);
     has_pulls(&catalog, version);
     has_places(&catalog, version);
+    has_contents(&catalog, version);
+}
+
+/// Looks for the contents of archives that the catalog of a version had.
+fn has_contents(catalog: &Catalog, version: u32) {
+    let known = |archive: &str| {
+        let contents = catalog.contents(&archive.parse().unwrap()).unwrap();
+        contents.map(|contents| (contents.stream_bytes, contents.objects.len()))
+    };
+    let is_there = |objects| (version >= 14).then_some((1500, objects));
+    assert_eq!(known(FULL), is_there(2));
+    assert_eq!(known(INCREMENTAL), is_there(1));
+    assert_eq!((known(RETIRED), known(ATTEMPT)), (None, None));
+    let ledger = catalog.sources().unwrap()[0].ledger;
+    if let Some(place) = catalog.places(&ledger).unwrap().first() {
+        let copied = catalog.placed_contents(place.id).unwrap();
+        assert_eq!(copied.len(), usize::from(version >= 14));
+    }
 }
 
 /// Looks for the mirrors that the catalog of a version had.

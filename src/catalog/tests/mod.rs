@@ -1,5 +1,6 @@
 mod absorb;
 mod attempts;
+mod contents;
 mod file;
 mod lineage;
 mod places;
@@ -12,8 +13,8 @@ use super::*;
 use crate::model::archive::ArchiveState;
 use crate::model::entry::{ArchiveEntry, Timestamp};
 use crate::model::{
-    ArchiveId, ArchiveKind, Blake3, LedgerId, Protocol, SegmentRecord, Sha256, StorageClass,
-    SubvolumeIdentity, Tier, Uuid,
+    ArchiveId, ArchiveKind, Blake3, LedgerId, PlaceId, Protocol, SegmentRecord, Sha256,
+    StorageClass, SubvolumeIdentity, Tier, Uuid,
 };
 
 fn now() -> Timestamp {

@@ -7,6 +7,7 @@ use crate::model::{ArchiveKind, SegmentRecord};
 
 mod archive;
 mod attach;
+mod contents;
 mod delete;
 mod format;
 mod moved;

@@ -473,3 +473,46 @@ fn a_retired_archive_may_be_gone_already() {
     facts.listed.remove(&id(ARCHIVE));
     assert_eq!(line(&facts).fate, Fate::Remove);
 }
+
+/// The name of an object of contents, the digest of which is that digit.
+fn contents(index: u32, digest: u32) -> String {
+    format!("contents-{index:06}-{digest:016x}.zst.age")
+}
+
+#[test]
+fn contents_that_no_entry_names_are_orphaned_and_those_of_the_archive_are_not() {
+    let mut facts = quiet_source();
+    let own = object(ARCHIVE, &contents(0, 5), 7);
+    let Some(InLedger::Visible(objects)) = facts.ledger.get_mut(&id(ARCHIVE)) else {
+        panic!("it is visible");
+    };
+    objects.insert(own.key.clone(), own.bytes);
+    let listed = facts.listed.get_mut(&id(ARCHIVE)).unwrap();
+    listed.push(own);
+    listed.push(object(ARCHIVE, &contents(0, 6), 8));
+    let plan = plan_strays(&facts).unwrap();
+    let [line] = &plan.lines[..] else {
+        panic!("{plan:#?}");
+    };
+    assert_eq!(names(line), [contents(0, 6)]);
+    assert_eq!(
+        (line.fate, line.reason.as_str()),
+        (
+            Fate::Remove,
+            "contents that no ledger entry names, beside the objects of the archive; its newest object is 7 days old"
+        )
+    );
+    // Somebody may be about to attach them.
+    facts.listed.get_mut(&id(ARCHIVE)).unwrap()[4].stored = Some(days_ago(1));
+    assert_eq!(plan_strays(&facts).unwrap().lines[0].fate, Fate::Keep);
+}
+
+#[test]
+fn a_listing_without_the_contents_of_an_archive_stops_nothing() {
+    let mut facts = quiet_source();
+    let Some(InLedger::Visible(objects)) = facts.ledger.get_mut(&id(ARCHIVE)) else {
+        panic!("it is visible");
+    };
+    objects.insert(key(ARCHIVE, &contents(0, 5)), 100);
+    assert_eq!(plan_strays(&facts).unwrap(), StrayPlan::default());
+}

@@ -183,3 +183,21 @@ fn another_seed_chooses_others() {
     let all = (0..200).fold(BTreeSet::new(), |all, seed| &all | &of(seed));
     assert_eq!(all.len(), 100, "each is in some sample");
 }
+
+#[test]
+fn damage_of_contents_is_reported_and_is_no_damage_of_their_archive() {
+    let archive = archives()[0];
+    let contents = CheckedObject {
+        archive,
+        segment: None,
+        key: format!("home/archives/{archive}/contents-000000-5d0f3a6611c7e294.zst.age"),
+        verdict: damaged("it is missing"),
+    };
+    let mut report = report(VerifyLevel::Listing, &[(0, Verdict::Sound)]);
+    report.objects.push(contents.clone());
+    let sound = (archive, VerifyLevel::Listing, VerifyOutcome::Sound);
+    assert_eq!(report.outcomes(), [sound]);
+    let damaged = report.damaged();
+    assert_eq!(damaged.len(), 1);
+    assert_eq!(damaged[0].key, contents.key);
+}
