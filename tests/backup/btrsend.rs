@@ -153,7 +153,7 @@ impl Home {
     fn new(users: &[&User]) -> Self {
         let home = Self {
             directory: tempfile::tempdir().unwrap(),
-            btrfs: LoopFs::in_memory(512, ""),
+            btrfs: LoopFs::new(512),
         };
         for directory in [home.path(""), home.btrfs.root().join("..")] {
             fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
@@ -393,7 +393,7 @@ impl Home {
     /// Restores a user's newest chain on an empty machine that has the kit and the store's address alone, and compares
     /// every date of it.
     fn is_restored_equal(&self, user: &User) {
-        let elsewhere = LoopFs::in_memory(512, "");
+        let elsewhere = LoopFs::new(512);
         let kit = self.path(&format!("kit-{}", user.name));
         fs::copy(self.of(user.name).join("kit"), &kit).unwrap();
         chown(&kit, Some(0), Some(0)).unwrap();

@@ -46,12 +46,12 @@ impl Cases {
     }
 }
 
-/// Strikes every operation: one that writes in every way, one that only reads in as many as
+/// The ways to strike these operations: of one that writes every way, of one that only reads as many as
 /// `COLDCHAIN_READ_FAULTS` says. A read leaves nothing behind, whether it fails, its answer is lost or the machine dies,
-/// so one way each is enough here, and the ways take turns.
-pub fn enumerate(of: &'static str, points: &[Point], strike: impl Fn(&Point, Mode)) {
+/// so one way each is enough in the suite, and the ways take turns.
+pub fn strikes(points: &[Point]) -> Vec<(&Point, Mode)> {
     let of_read = usize::try_from(from_env("COLDCHAIN_READ_FAULTS", 1)).unwrap();
-    let mut cases = Cases::new(of);
+    let mut strikes = Vec::new();
     let mut reads = 0;
     for point in points {
         let mut modes = Mode::ALL;
@@ -61,9 +61,16 @@ pub fn enumerate(of: &'static str, points: &[Point], strike: impl Fn(&Point, Mod
             reads += 1;
             count = of_read.clamp(1, count);
         }
-        for mode in &modes[..count] {
-            cases.run(&format!("{point}: {mode}"), || strike(point, *mode));
-        }
+        strikes.extend(modes[..count].iter().map(|mode| (point, *mode)));
+    }
+    strikes
+}
+
+/// Strikes every operation in these ways.
+pub fn enumerate(of: &'static str, points: &[Point], strike: impl Fn(&Point, Mode)) {
+    let mut cases = Cases::new(of);
+    for (point, mode) in strikes(points) {
+        cases.run(&format!("{point}: {mode}"), || strike(point, mode));
     }
     cases.end();
 }

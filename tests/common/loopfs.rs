@@ -1,4 +1,5 @@
-//! A real btrfs in a sparse file, mounted by a loop device.
+//! A real btrfs in a sparse file, mounted by a loop device. The file is in memory where there is room: btrfs syncs all the
+//! time, and the disk below would only take time. What a power cut leaves is what the file has, wherever it is.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -21,20 +22,13 @@ impl LoopFs {
         Self::try_new(mib, options).unwrap_or_else(|error| panic!("no loop-mounted btrfs: {error}"))
     }
 
-    /// The same with its image in memory where that is possible, for tests that sync all the time.
-    pub fn in_memory(mib: u64, options: &str) -> Self {
-        Self::in_directory(in_memory(), mib, &[], options)
-            .unwrap_or_else(|error| panic!("no loop-mounted btrfs: {error}"))
-    }
-
     fn try_new(mib: u64, options: &str) -> Result<Self, String> {
-        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-        Self::in_directory(directory, mib, &[], options)
+        Self::in_directory(in_memory(), mib, &[], options)
     }
 
     /// The same, made with further arguments of `mkfs.btrfs`.
     pub fn made_with(mib: u64, mkfs: &[&str], options: &str) -> Self {
-        Self::in_directory(tempfile::tempdir().unwrap(), mib, mkfs, options)
+        Self::in_directory(in_memory(), mib, mkfs, options)
             .unwrap_or_else(|error| panic!("no loop-mounted btrfs: {error}"))
     }
 
@@ -130,12 +124,18 @@ impl Drop for LoopFs {
     }
 }
 
-/// A directory in memory where there is such a filesystem: where no power is cut, the syncs of a disk
+/// What a filesystem in memory must have left before a directory is made there.
+const ROOM: u64 = 4 << 30;
+
+/// A directory in memory where there is such a filesystem with room: where no power is cut, the syncs of a disk
 /// would only take time.
 pub fn in_memory() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .unwrap()
+    let memory = Path::new("/dev/shm");
+    let has_room = rustix::fs::statvfs(memory).is_ok_and(|it| it.f_bavail * it.f_frsize >= ROOM);
+    if has_room && let Ok(directory) = tempfile::tempdir_in(memory) {
+        return directory;
+    }
+    tempfile::tempdir().unwrap()
 }
 
 /// Runs the real `btrfs` with words, then paths; panics if it fails.

@@ -518,8 +518,9 @@ fn cut_off_at_any_operation_a_deletion_goes_on_and_takes_nothing_else() {
     let points = points(&begin);
     let mut struck = 0;
     for (nth, point) in points.iter().enumerate() {
-        // Every operation in two ways, and so every kind of operation in all of them.
-        for mode in [0, 1].map(|more| Mode::ALL[(nth + more) % 4]) {
+        // Every operation that writes in two ways, one that reads in one, and so every kind of operation in all of them.
+        for more in 0..if point.is_read() { 1 } else { 2 } {
+            let mode = Mode::ALL[(nth + more) % 4];
             let life = begin.twin();
             let faults = Faults::at(point, mode);
             let ran = life.copy(&faults);
@@ -536,7 +537,7 @@ fn cut_off_at_any_operation_a_deletion_goes_on_and_takes_nothing_else() {
             assert_eq!(rows.len(), 2, "{point}: {mode}");
         }
     }
-    assert!(struck > points.len() / 2, "{struck} of {}", points.len());
+    assert!(struck > points.len() / 3, "{struck} of {}", points.len());
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn race(begin: &Pair, turns: &Arc<Turns>, act: Act) {
 
 /// Lets them race in every way, or in a sample of the ways.
 fn every_way(act: Act) {
-    let step = usize::try_from(from_env("COLDCHAIN_RACE_STEP", 5)).unwrap();
+    let step = usize::try_from(from_env("COLDCHAIN_RACE_STEP", 11)).unwrap();
     let begin = Pair::in_memory(&with_a_retired_chain());
     let faults = Faults::none();
     Pair::in_memory(&begin.lab)
@@ -136,8 +136,9 @@ fn two_copies_to_one_place_end_as_one() {
         .copy(CopyRequest::default(), &faults)
         .unwrap();
     let all = operations(&faults);
-    for one in (0..=all).step_by(3) {
-        for other in (0..=all).step_by(3) {
+    let step = usize::try_from(from_env("COLDCHAIN_RACE_STEP", 4)).unwrap();
+    for one in (0..=all).step_by(step) {
+        for other in (0..=all).step_by(step) {
             let turns = Turns::new(Who::One, one, other);
             let mine = Pair::in_memory(&begin);
             let twin = mine.lab.twin();

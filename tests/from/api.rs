@@ -115,7 +115,7 @@ fn another_program_plans_archives_lists_and_restores() {
     );
 
     // From the store, with the kit.
-    let disk = LoopFs::in_memory(512, "");
+    let disk = LoopFs::new(512);
     let mut request = RestoreRequest::default();
     request.name = Some("2024-01-07".to_owned());
     request.from = Some(TakenFrom::Store);
@@ -146,7 +146,7 @@ fn a_call_does_what_the_command_does_to_hooks_log_and_mirrors() {
         return;
     }
     let machine = Machine::with_subvolume(512);
-    let disk = LoopFs::in_memory(512, "");
+    let disk = LoopFs::new(512);
     fs::write(machine.btrfs().path("home/letter"), "text").unwrap();
     let hook = machine.path("hook");
     // What the library starts must not be the program that uses it.

@@ -23,7 +23,7 @@ struct Disks {
 impl Disks {
     fn new(seed: u64) -> Self {
         let machine = Machine::with_subvolume(700);
-        let second = LoopFs::in_memory(700, "");
+        let second = LoopFs::new(700);
         let mut rng = Rng::new(seed);
         let live = machine.btrfs().path("home");
         fs::create_dir(live.join("anna")).unwrap();
@@ -106,7 +106,7 @@ fn a_second_disk_has_each_night_and_keeps_more_than_the_first() {
     assert!(old.exists());
 
     // By hand: a file with `cp`, and all of it by send and receive.
-    let third = LoopFs::in_memory(700, "");
+    let third = LoopFs::new(700);
     let sent = third.path("sent");
     run(Command::new("btrfs")
         .args(["send", "-q", "-f"])
@@ -120,7 +120,7 @@ fn a_second_disk_has_each_night_and_keeps_more_than_the_first() {
     .unwrap();
     compare(&disks.snapshot("2024-01-20"), &third.path("2024-01-20"));
     // By coldchain, though the snapshots here are lost.
-    let fourth = LoopFs::in_memory(700, "");
+    let fourth = LoopFs::new(700);
     let run = disks.machine.run(&format!(
         "restore home 2024-01-03 --yes --to {}",
         fourth.root().display()

@@ -41,7 +41,7 @@ struct Dump {
 impl Dump {
     fn new() -> Self {
         let machine = Machine::with_subvolume(700);
-        let second = LoopFs::in_memory(700, "");
+        let second = LoopFs::new(700);
         let btrfs = machine.btrfs();
         fs::create_dir(btrfs.path("newage")).unwrap();
         btrfs.subvolume("newage/NEWAGE");
@@ -238,7 +238,7 @@ fn three_days_by_the_hour_are_looked_into_as_the_old_scripts_do_and_copied_twice
     let archived = dump.machine.archived();
     assert_eq!(archived.len(), 1);
     assert!(archived[0].ends_with(" full"), "{archived:?}");
-    let disk = LoopFs::in_memory(256, "");
+    let disk = LoopFs::new(256);
     let run = dump.machine.run(&format!(
         "restore newage --from store --identity $T/kit --yes --to {}",
         disk.root().display()

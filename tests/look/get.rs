@@ -49,7 +49,7 @@ fn a_tree_comes_back_with_all_that_it_had() {
     );
     // From the mirror's copy to another filesystem.
     places.drop("2026-11-01");
-    let third = crate::common::loopfs::LoopFs::in_memory(300, "");
+    let third = crate::common::loopfs::LoopFs::new(300);
     let target = third.path("all").display().to_string();
     let got = places.json(&[
         Path::new("get"),

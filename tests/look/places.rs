@@ -35,7 +35,7 @@ impl Places {
     pub(crate) fn new() -> Self {
         let places = Self {
             machine: Machine::with_subvolume(400),
-            second: LoopFs::in_memory(300, ""),
+            second: LoopFs::new(300),
         };
         fs::create_dir_all(places.machine.btrfs().path("snapshots")).unwrap();
         places.config("");

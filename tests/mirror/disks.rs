@@ -53,7 +53,7 @@ impl Disks {
         make_rich_tree(&machine.btrfs().path("home"), &mut rng);
         Self {
             machine,
-            second: LoopFs::in_memory(700, ""),
+            second: LoopFs::new(700),
             rng,
         }
     }

@@ -276,7 +276,7 @@ fn another_disk_in_its_place_is_not_the_mirror() {
     not_there(&disks, "that is not on btrfs");
     disks.second.attach();
     // A new disk under the same path is never made the mirror by itself.
-    let old = std::mem::replace(&mut disks.second, LoopFs::in_memory(700, ""));
+    let old = std::mem::replace(&mut disks.second, LoopFs::new(700));
     disks.config(&format!("{SNAPSHOTS_ALONE}{MIRROR}"));
     retarget(&disks, &old);
     not_there(
@@ -368,7 +368,7 @@ fn a_mirror_without_room_for_a_full_gets_none_and_leaves_no_directory() {
         return;
     }
     let mut disks = Disks::without_mirror(13);
-    disks.second = LoopFs::in_memory(128, "");
+    disks.second = LoopFs::new(128);
     disks.config(&format!("{SNAPSHOTS_ALONE}{MIRROR}"));
     let large = disks.rng.bytes(150 << 20);
     fs::write(disks.live().join("large"), large).unwrap();
@@ -431,7 +431,7 @@ fn a_mirror_can_be_mirrored_again() {
         return;
     }
     let mut disks = Disks::new(15);
-    let third = LoopFs::in_memory(700, "");
+    let third = LoopFs::new(700);
     let chained = format!(
         "{SNAPSHOTS_ALONE}{MIRROR}\n[[mirror]]\nfrom = \"$M/home\"\nto = \"{}\"\nkeep = 40\n",
         third.root().display()

@@ -122,7 +122,7 @@ fn what_is_mounted_by_itself_is_mirrored_known_and_restored() {
         "{}",
         list.stdout
     );
-    let to = LoopFs::in_memory(512, "");
+    let to = LoopFs::new(512);
     let restored = apart.disks.run(&format!(
         "restore home 2024-01-02 --from mirror --to {} --yes",
         to.root().display()

@@ -113,7 +113,7 @@ fn an_archive_whose_send_parent_is_gone_here_is_sent_from_the_mirrors_copies() {
             "2024-01-14 incremental"
         ]
     );
-    let to = LoopFs::in_memory(700, "");
+    let to = LoopFs::new(700);
     for date in ["2024-01-07", "2024-01-14"] {
         let words = format!(
             "restore home {date} --from store --identity $T/kit --to {} --yes",
@@ -167,7 +167,7 @@ fn a_month_over_three_disks_is_equal_on_each() {
     let seed = from_env("COLDCHAIN_SEED", 25);
     let nights = from_env("COLDCHAIN_MIRROR_NIGHTS", 30);
     let mut disks = Disks::new(seed);
-    let third = LoopFs::in_memory(700, "");
+    let third = LoopFs::new(700);
     let away = format!(
         "\n[[mirror]]\nfrom = \"$M/home\"\nto = \"{}\"\nkeep = 40\n",
         third.root().display()

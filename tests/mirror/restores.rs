@@ -26,7 +26,7 @@ fn a_restore_over_ssh_equals_the_snapshot_if_the_owner_allows_it() {
     for day in 1..=2 {
         reached.night(&format!("2024-01-0{day}"));
     }
-    let to = LoopFs::in_memory(700, "");
+    let to = LoopFs::new(700);
     let restore = |reached: &Reached, name: &str| {
         let to = to.root().display().to_string();
         reached.run(&format!(
@@ -77,7 +77,7 @@ fn the_server_that_dies_in_a_restore_leaves_nothing_half_done() {
     let mut reached = Reached::serving(42, Some(&format!("--allow list,receive,send {RULES}")));
     fs::write(reached.disks.live().join("large"), vec![b'x'; 8 << 20]).unwrap();
     reached.night("2024-01-01");
-    let to = LoopFs::in_memory(700, "");
+    let to = LoopFs::new(700);
     let words = format!(
         "restore home 2024-01-01 --from mirror --to {} --yes",
         to.root().display()
@@ -112,7 +112,7 @@ fn a_mirrors_mirror_gives_back_what_the_mirror_no_longer_can() {
         return;
     }
     let mut disks = Disks::without_mirror(43);
-    let third = LoopFs::in_memory(700, "");
+    let third = LoopFs::new(700);
     let away = format!(
         "\n[[mirror]]\nfrom = \"$M/home\"\nto = \"{}\"\nkeep = 40\n",
         third.root().display()
@@ -126,7 +126,7 @@ fn a_mirrors_mirror_gives_back_what_the_mirror_no_longer_can() {
     }
     // The mirror between them is away.
     disks.second.detach();
-    let to = LoopFs::in_memory(700, "");
+    let to = LoopFs::new(700);
     for name in ["2024-01-03", "2024-01-01"] {
         let run = disks.run(&format!(
             "restore home {name} --from mirror --to {} --yes",
@@ -175,7 +175,7 @@ fn what_a_killed_run_left_is_removed_though_nothing_is_left_to_do() {
     }
     let disks = Disks::new(48);
     disks.night("2024-01-01");
-    let to = LoopFs::in_memory(512, "");
+    let to = LoopFs::new(512);
     let restore = format!(
         "restore home --from mirror --to {} --yes",
         to.root().display()
@@ -214,7 +214,7 @@ fn a_restore_from_a_copy_that_is_killed_is_whole_in_the_end() {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     };
-    let first = LoopFs::in_memory(512, "");
+    let first = LoopFs::new(512);
     let begun = Instant::now();
     let mut command = restoring(&disks, &first.root());
     assert!(command.status().unwrap().success());
@@ -226,7 +226,7 @@ fn a_restore_from_a_copy_that_is_killed_is_whole_in_the_end() {
         rounds += 1;
         // On another disk it is received; on the mirror's own it is a snapshot.
         for is_shared in [false, true] {
-            let disk = LoopFs::in_memory(512, "");
+            let disk = LoopFs::new(512);
             let to = if is_shared {
                 let beside = disks.second.path(format!("to-{rounds}"));
                 fs::create_dir(&beside).unwrap();

@@ -31,7 +31,7 @@ impl Pulled {
 
     /// With an empty `origin`.
     pub(crate) fn empty(seed: u64) -> Self {
-        let machine = Machine::fed(Some(LoopFs::in_memory(400, "")));
+        let machine = Machine::fed(Some(LoopFs::new(400)));
         let pulled = Self {
             machine,
             rng: Rng::new(seed),

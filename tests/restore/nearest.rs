@@ -27,7 +27,7 @@ impl Mirrored {
     /// Archives and mirrors these nights.
     fn with(nights: &[&str]) -> Self {
         let machine = Machine::with_subvolume(512);
-        let mirror = LoopFs::in_memory(512, "");
+        let mirror = LoopFs::new(512);
         let mut this = Self {
             machine,
             mirror,
@@ -170,7 +170,7 @@ fn a_snapshot_here_is_taken_without_store_or_identity() {
     says(&adopted, "nothing was changed");
 
     // On another one: as it comes from the store, with the received uuid that `adopt` needs.
-    let other = LoopFs::in_memory(512, "");
+    let other = LoopFs::new(512);
     let answer = this.json(&format!(
         "restore home 2024-01-01 --to {} --yes --json",
         this.shown(&other.root())
@@ -193,7 +193,7 @@ fn each_nearer_copy_that_is_not_taken_is_named_with_the_reason() {
         return;
     }
     let this = Mirrored::with(&["2024-01-01", "2024-01-07"]);
-    let to = LoopFs::in_memory(512, "");
+    let to = LoopFs::new(512);
     let plan = format!("restore home --plan --to {}", this.shown(&to.root()));
     says(&this.done(&plan), "from the snapshot");
 
@@ -262,7 +262,7 @@ fn from_chooses_and_the_store_is_meant_by_what_only_it_can_do() {
         return;
     }
     let this = Mirrored::with(&["2024-01-01"]);
-    let to = LoopFs::in_memory(512, "");
+    let to = LoopFs::new(512);
     let plan = format!("restore home --plan --json --to {}", this.shown(&to.root()));
     for from in ["snapshot", "mirror", "store"] {
         let document = this.json(&format!("{plan} --from {from}"));
@@ -295,7 +295,7 @@ fn the_mirror_replaces_a_lost_disk_and_both_chains_go_on() {
         btrfs(["subvolume", "delete"], &[&this.snapshot(date)]);
     }
     this.lose_store();
-    let disk = LoopFs::in_memory(512, "");
+    let disk = LoopFs::new(512);
     fs::create_dir(disk.path("snapshots")).unwrap();
     let said = this.done(&format!(
         "restore home --to {} --yes",
@@ -356,7 +356,7 @@ fn the_mirror_replaces_a_lost_disk_and_both_chains_go_on() {
     compare_trees(&snapshot, &this.copy("2024-01-14"));
 
     // And the whole chain comes back from the store.
-    let third = LoopFs::in_memory(512, "");
+    let third = LoopFs::new(512);
     this.done(&format!(
         "restore home --from store --to {} --identity $T/kit --yes",
         this.shown(&third.root())
@@ -439,7 +439,7 @@ fn what_was_never_archived_is_restored_by_its_name() {
         .unwrap();
     this.done("mirror home");
 
-    let (one, other) = (LoopFs::in_memory(512, ""), LoopFs::in_memory(512, ""));
+    let (one, other) = (LoopFs::new(512), LoopFs::with_options(512, ""));
     let words = |to: &LoopFs| format!("restore {name} --yes --to {}", this.shown(&to.root()));
     says(&this.done(&words(&one)), "from the snapshot");
     compare_trees(&this.snapshot(&name), &one.path("home").join(&name));
@@ -484,7 +484,7 @@ fn a_mirror_is_enough_when_catalog_keys_store_and_source_are_lost() {
     for date in ["2024-01-01", "2024-01-07"] {
         btrfs(["subvolume", "delete"], &[&this.snapshot(date)]);
     }
-    let to = LoopFs::in_memory(512, "");
+    let to = LoopFs::new(512);
     for date in ["2024-01-07", "2024-01-01"] {
         let said = this.done(&format!(
             "restore home {date} --to {} --yes",
@@ -521,7 +521,7 @@ fn a_mirrors_disk_becomes_the_sources_and_both_chains_go_on() {
         Some("2024-01-14 incremental")
     );
     let snapshot = this.mirror.path("snapshots/2024-01-14");
-    let third = LoopFs::in_memory(512, "");
+    let third = LoopFs::new(512);
     this.done(&format!(
         "restore home --from store --to {} --identity $T/kit --yes",
         this.shown(&third.root())

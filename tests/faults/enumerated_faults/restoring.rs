@@ -35,8 +35,8 @@ struct Chain {
 impl Chain {
     fn new() -> Self {
         let chain = Self {
-            from: LoopFs::in_memory(256, "compress=zstd"),
-            to: LoopFs::in_memory(512, "compress=zstd"),
+            from: LoopFs::with_options(256, "compress=zstd"),
+            to: LoopFs::with_options(512, "compress=zstd"),
             lab: Lab::new(),
         };
         let mut rng = Rng::new(41);

@@ -46,7 +46,7 @@ pub(crate) struct Seen {
 
 impl Ground {
     pub(crate) fn new() -> Self {
-        let fs = LoopFs::in_memory(512, "");
+        let fs = LoopFs::new(512);
         let outside = in_memory();
         fs::create_dir_all(fs.path("outer/dir")).unwrap();
         for directory in [
