@@ -88,14 +88,14 @@ impl ServedLab {
                 listing_bytes: DEFAULT_LISTING_BYTES,
             },
         );
-        let served = Self {
+        let machine = Self {
             lab,
             server,
             second: Arc::default(),
             directory,
         };
-        served.set_now(now);
-        served
+        machine.set_now(now);
+        machine
     }
 
     /// The same once more: what is done to it is not done to this one.
@@ -111,28 +111,27 @@ impl ServedLab {
         copy.second = again(&self.second);
         copy.second.set_now(self.now());
         // The files are named after the server's address.
-        let [from, to] = [self, &copy].map(|served| {
-            Sha256::of(served.settings(patience_without_stalls()).url().as_bytes()).prefix16()
+        let [from, to] = [self, &copy].map(|of| {
+            Sha256::of(of.settings(&patience_without_stalls()).url().as_bytes()).prefix16()
         });
         for file in fs::read_dir(self.directory.path().join("inventories")).unwrap() {
             let name = file.unwrap().file_name().into_string().unwrap();
-            let path =
-                |served: &Self, name: &str| served.directory.path().join("inventories").join(name);
+            let path = |of: &Self, name: &str| of.directory.path().join("inventories").join(name);
             fs::copy(path(self, &name), path(&copy, &name.replace(&from, &to))).unwrap();
         }
         copy
     }
 
-    fn settings(&self, patience: RetryPolicy) -> VaultSettings {
+    fn settings(&self, patience: &RetryPolicy) -> VaultSettings {
         VaultSettings {
             endpoint: Some(self.server.endpoint()),
             credentials_file: Some(self.directory.path().join("credentials")),
-            patience,
+            patience: patience.clone(),
             ..VaultSettings::new(REGION, VAULT)
         }
     }
 
-    pub fn open(&self, patience: RetryPolicy) -> VaultStore<'static> {
+    pub fn open(&self, patience: &RetryPolicy) -> VaultStore<'static> {
         VaultStore::open(
             self.settings(patience),
             Box::new(|_| {}),
@@ -160,11 +159,11 @@ impl ServedLab {
     /// Does something on this machine.
     pub fn in_context<T>(
         &self,
-        patience: RetryPolicy,
+        patience: &RetryPolicy,
         act: impl Fn(RunContext<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let stores: &OpenStore<'_> = &|config, _| match config {
-            StoreConfig::Vault { .. } => Ok(Box::new(self.open(patience.clone()))),
+            StoreConfig::Vault { .. } => Ok(Box::new(self.open(patience))),
             _ => Ok(Box::new(Arc::clone(&self.second))),
         };
         let clock = Fixed(self.now());
@@ -178,7 +177,7 @@ impl ServedLab {
         &self,
         date: &str,
         stream: &[u8],
-        patience: RetryPolicy,
+        patience: &RetryPolicy,
     ) -> Result<Outcome, Error> {
         let config = &self.lab.config;
         self.in_context(patience, |context| {
@@ -189,7 +188,7 @@ impl ServedLab {
     }
 
     /// `coldchain prune` of that day.
-    pub fn prune(&self, date: NaiveDate, patience: RetryPolicy) -> Result<Pruned, Error> {
+    pub fn prune(&self, date: NaiveDate, patience: &RetryPolicy) -> Result<Pruned, Error> {
         let config = &self.lab.config;
         let asked = PruneAsked {
             date,
@@ -202,7 +201,7 @@ impl ServedLab {
 
     /// `coldchain copy home --to second`, which thaws what it needs. An error if it stops before it has copied what it
     /// can.
-    pub fn copy_out(&self, patience: RetryPolicy) -> Result<CopyRan, Error> {
+    pub fn copy_out(&self, patience: &RetryPolicy) -> Result<CopyRan, Error> {
         let config = &self.lab.config;
         let asked = CopyRequest {
             thaw: Some(REQUEST),
@@ -224,7 +223,7 @@ impl ServedLab {
         archives.iter().map(|row| row.id).collect()
     }
 
-    fn source(&self, patience: RetryPolicy) -> OpenSource<'_> {
+    fn source(&self, patience: &RetryPolicy) -> OpenSource<'_> {
         let catalog = self.lab.catalog();
         let row = catalog.source(&SOURCE.parse().unwrap()).unwrap().unwrap();
         let source = OpenSource {
@@ -237,7 +236,7 @@ impl ServedLab {
     }
 
     /// Has jobs made for all archives.
-    pub fn thaw(&self, patience: RetryPolicy) -> Result<ThawStatus, Error> {
+    pub fn thaw(&self, patience: &RetryPolicy) -> Result<ThawStatus, Error> {
         let source = self.source(patience);
         let wanted = WantedSegments {
             source: &source,
@@ -250,7 +249,7 @@ impl ServedLab {
     }
 
     /// The streams of all archives, oldest first, as a restore reads them.
-    pub fn streams(&self, patience: RetryPolicy) -> Result<Vec<Vec<u8>>, Error> {
+    pub fn streams(&self, patience: &RetryPolicy) -> Result<Vec<Vec<u8>>, Error> {
         let source = self.source(patience);
         let identities = self.lab.identities();
         let clock = Fixed(self.now());
@@ -314,11 +313,11 @@ impl ServedLab {
     pub fn strike_all<T>(
         &self,
         of: &'static str,
-        act: impl Fn(&Self, RetryPolicy) -> Result<T, Error>,
+        act: impl Fn(&Self, &RetryPolicy) -> Result<T, Error>,
         check: impl Fn(&Self, Result<T, Error>),
     ) {
         let whole = self.copy();
-        let done = act(&whole, patience_without_stalls());
+        let done = act(&whole, &patience_without_stalls());
         let requests = whole.server.requests();
         check(&whole, done);
         assert!(!requests.is_empty(), "{of} sends nothing");
@@ -348,7 +347,7 @@ impl ServedLab {
                             times,
                             what: what.clone(),
                         });
-                        let done = act(&served, little_patience());
+                        let done = act(&served, &little_patience());
                         assert!(served.server.faults_struck() > 0, "it was not struck");
                         served.server.clear_faults();
                         check(&served, done);

@@ -30,7 +30,7 @@ fn with_a_retired_chain() -> ServedLab {
     served.server.plant(&newest.description, &newest.body);
     take_inventory(&served);
     let pruned = served
-        .prune(date(TODAY), patience_without_stalls())
+        .prune(date(TODAY), &patience_without_stalls())
         .unwrap();
     assert_eq!(pruned.plan.retires(), (1, 2));
     served.hours(9 * 24);
@@ -41,7 +41,7 @@ fn archive(served: &ServedLab, [full, incremental]: [&str; 2]) {
     for (date, parent) in [(full, None), (incremental, Some(full))] {
         let stream = stream_of(date, parent);
         served
-            .decide(date, &stream, patience_without_stalls())
+            .decide(date, &stream, &patience_without_stalls())
             .unwrap();
     }
 }
@@ -51,7 +51,7 @@ fn take_inventory(served: &ServedLab) {
     for hours in [36, 6] {
         served.hours(hours);
         served
-            .prune(date("2026-01-08"), patience_without_stalls())
+            .prune(date("2026-01-08"), &patience_without_stalls())
             .unwrap();
     }
 }
@@ -77,7 +77,7 @@ fn only_what_is_named_is_left(served: &ServedLab) {
     served.hours(8 * 24);
     for _ in 0..2 {
         served
-            .prune(date("2026-01-08"), patience_without_stalls())
+            .prune(date("2026-01-08"), &patience_without_stalls())
             .unwrap();
     }
     let mut named = served.named();
@@ -86,7 +86,7 @@ fn only_what_is_named_is_left(served: &ServedLab) {
 }
 
 /// Has the incremental of the old chain archived.
-fn decide(served: &ServedLab, patience: RetryPolicy) -> Result<Outcome, Error> {
+fn decide(served: &ServedLab, patience: &RetryPolicy) -> Result<Outcome, Error> {
     served.decide(OLD[1], &stream_of(OLD[1], Some(OLD[0])), patience)
 }
 
@@ -97,7 +97,7 @@ fn an_archive_is_made(served: &ServedLab, done: Result<Outcome, Error>) {
         assert_eq!(visible, dates(&[OLD]), "it reports success");
     }
     assert!(visible.contains(&date(OLD[0])), "the full is lost");
-    let again = decide(served, patience_without_stalls()).unwrap();
+    let again = decide(served, &patience_without_stalls()).unwrap();
     assert!(
         matches!(
             again,
@@ -116,7 +116,7 @@ fn no_fault_in_a_request_of_a_backup_loses_anything() {
     let served = ServedLab::new();
     let full = stream_of(OLD[0], None);
     served
-        .decide(OLD[0], &full, patience_without_stalls())
+        .decide(OLD[0], &full, &patience_without_stalls())
         .unwrap();
     // The service has an inventory, and a job for it is to be started.
     served.hours(36);
@@ -127,7 +127,7 @@ fn no_fault_in_a_request_of_a_backup_loses_anything() {
     );
     // The job is done.
     served
-        .prune(date("2026-01-02"), patience_without_stalls())
+        .prune(date("2026-01-02"), &patience_without_stalls())
         .unwrap();
     assert_eq!(served.count(Operation::InitiateJob), 1);
     served.hours(6);
@@ -140,7 +140,7 @@ fn no_fault_in_a_request_of_a_backup_loses_anything() {
 
 /// Panics unless each archive has one job, which is never asked for again, and whose output is what was sent.
 fn is_restored_by_one_job_each(served: &ServedLab) {
-    let status = served.thaw(patience_without_stalls()).unwrap();
+    let status = served.thaw(&patience_without_stalls()).unwrap();
     let begun = |it: &Readability| matches!(it, Readability::Thawing(_) | Readability::Until(..));
     assert!(
         status
@@ -149,7 +149,7 @@ fn is_restored_by_one_job_each(served: &ServedLab) {
             .all(|segment| begun(&segment.readability))
     );
     served.hours(6);
-    let streams = served.streams(patience_without_stalls()).unwrap();
+    let streams = served.streams(&patience_without_stalls()).unwrap();
     assert_eq!(streams, sent_of(&[OLD]).into_values().collect::<Vec<_>>());
     let jobs = served.server.jobs();
     assert_eq!(jobs.len(), 2, "a job is paid for twice");
@@ -171,7 +171,7 @@ fn no_fault_in_a_request_of_a_restore_loses_anything_or_asks_twice() {
             assert_eq!(served.ids(), ids);
         },
     );
-    served.thaw(patience_without_stalls()).unwrap();
+    served.thaw(&patience_without_stalls()).unwrap();
     served.hours(6);
     served.strike_all(
         "a restore that reads outputs",
@@ -194,7 +194,7 @@ fn no_fault_in_a_request_of_a_prune_touches_anything_else() {
     kept.insert(foreign);
     assert_eq!(kept.len(), 3);
     assert_eq!(begin.ids().len(), 6, "two retired, and a second upload");
-    let prune = |served: &ServedLab, patience| served.prune(date(TODAY), patience);
+    let prune = |served: &ServedLab, patience: &RetryPolicy| served.prune(date(TODAY), patience);
     begin.strike_all("a prune of a vault", prune, |served, done| {
         assert!(served.ids().is_superset(&kept), "something else is deleted");
         assert_eq!(holds(served, &[OLD, NEW]), dates(&[NEW]));
@@ -202,7 +202,7 @@ fn no_fault_in_a_request_of_a_prune_touches_anything_else() {
             assert_eq!(served.ids(), kept, "it reports success");
         }
         served
-            .prune(date(TODAY), patience_without_stalls())
+            .prune(date(TODAY), &patience_without_stalls())
             .unwrap();
         assert_eq!(served.ids(), kept);
         let objects = served.lab.store.list("home/archives/").unwrap();
@@ -213,7 +213,7 @@ fn no_fault_in_a_request_of_a_prune_touches_anything_else() {
         );
         served.lab.can_be_rebuilt();
         let again = served
-            .prune(date(TODAY), patience_without_stalls())
+            .prune(date(TODAY), &patience_without_stalls())
             .unwrap();
         assert!(!again.plan.acts(), "{:?}", again.plan);
     });
@@ -245,9 +245,9 @@ fn no_fault_in_a_request_of_a_copy_out_of_a_vault_loses_anything_or_asks_twice()
     let served = a_chain();
     let ids = served.ids();
     let ends_copied = |served: &ServedLab| {
-        served.copy_out(patience_without_stalls()).unwrap();
+        served.copy_out(&patience_without_stalls()).unwrap();
         served.hours(6);
-        let ran = served.copy_out(patience_without_stalls()).unwrap();
+        let ran = served.copy_out(&patience_without_stalls()).unwrap();
         assert_eq!((ran.has, ran.of), (2, 2));
         is_copied(served);
         assert_eq!(served.ids(), ids);
@@ -264,7 +264,7 @@ fn no_fault_in_a_request_of_a_copy_out_of_a_vault_loses_anything_or_asks_twice()
             ends_copied(served);
         },
     );
-    served.copy_out(patience_without_stalls()).unwrap();
+    served.copy_out(&patience_without_stalls()).unwrap();
     served.hours(6);
     served.strike_all(
         "a copy that reads outputs",
