@@ -248,13 +248,19 @@ fn an_archive_that_the_vault_has_lost_keeps_no_other_from_leaving_it() {
         &["segment 0 of 2024-01-01-full-", "it is missing"],
     );
     let restored = owner.run(
-        "restore home --place shelf --from store --date 2024-01-20 --stream $T/stream --identity $T/kit",
+        "restore home --place shelf --from store --date 2024-01-20 --yes --stream $T/stream --identity $T/kit",
     );
     ends(&restored, 0, &[]);
-    // What builds on the lost one was not paid for.
-    assert_eq!(owner.server.jobs().len(), 1);
-    // Once a check has noted the loss, the copy says why it leaves that chain out.
-    read_inventory(&owner);
-    ends(&copy(), 6, &["2024-01-01"]);
-    assert_eq!(owner.server.jobs().len(), 1);
+    // Requests go out beside each other, so what builds on the lost one may be among them, once.
+    let retrievals = || {
+        let jobs = owner.server.jobs().into_iter();
+        jobs.filter(|job| matches!(job.kind, JobKind::Archive { .. }))
+            .count()
+    };
+    assert!(retrievals() <= 2, "{}", retrievals());
+    // Once a check has noted the loss, the copy leaves that chain out, and asks for nothing of it.
+    ends(&read_inventory(&owner), 6, &[FULL]);
+    assert_eq!(retrievals(), 0, "they are over");
+    ends(&copy(), 6, &["2024-01-01-full-"]);
+    assert_eq!(retrievals(), 0);
 }
