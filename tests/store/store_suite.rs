@@ -244,9 +244,28 @@ holds_the_contract!(
     a_copy_within_the_service_has_the_bytes_or_there_is_none,
 );
 
-holds_the_contract!(beside_a_vault);
+// An error about what is no segment names the store beside the vault.
+holds_the_contract!(
+    beside_a_vault only
+    what_was_put_is_got,
+    a_second_put_leaves_the_first,
+    of_many_writers_one_creates,
+    a_range_is_exact_or_an_error,
+    an_object_beyond_the_limit_is_not_read,
+    stat_tells_length_and_time,
+    a_listing_is_sorted_complete_and_by_plain_prefix,
+    nothing_is_an_empty_listing,
+    delete_may_be_repeated,
+    a_delete_takes_one_key_and_all_of_it,
+    what_is_no_key_is_refused_by_every_operation,
+    an_empty_object_is_an_object,
+    a_locator_is_known_without_a_listing,
+    what_is_warm_is_readable_and_the_clock_is_told,
+    a_copy_within_the_service_has_the_bytes_or_there_is_none,
+);
 // A vault knows no condition: a second put stores a second archive, and so does each of many writers. It takes no empty
-// archive. Nothing in it is warm. What is no segment's key goes to the store beside it.
+// archive. Nothing in it is warm. A locator names one upload, so that of a key is not the next one's. What is no
+// segment's key goes to the store beside it.
 holds_the_contract!(
     vault only
     what_was_put_is_got,
@@ -257,7 +276,6 @@ holds_the_contract!(
     a_listing_is_sorted_complete_and_by_plain_prefix,
     nothing_is_an_empty_listing,
     delete_may_be_repeated,
-    a_delete_takes_one_key_and_all_of_it,
     a_locator_is_known_without_a_listing,
     a_copy_within_the_service_has_the_bytes_or_there_is_none,
 );

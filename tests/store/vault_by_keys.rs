@@ -7,7 +7,7 @@ use chrono::Utc;
 use coldchain::model::{Sha256, Tier, keys};
 use coldchain::store::{
     Deleted, Layer, Listed, Locator, NewObject, ObjectKind, Put, RemoteObject, Stat, Store,
-    StoreError, ThawRequest, VaultStore,
+    StoreError, ThawAnswer, ThawRequest, VaultStore,
 };
 
 use crate::common::vault::{OwnVault, archive};
@@ -58,8 +58,9 @@ impl VaultByKeys {
             tier: Tier::Bulk,
             days: 1,
         };
-        self.named(self.store.thaw(locator, request))?;
-        self.vault.hours(13);
+        if self.named(self.store.thaw(locator, request))? == ThawAnswer::Accepted {
+            self.vault.hours(13);
+        }
         Ok(())
     }
 }

@@ -258,6 +258,9 @@ fn an_archive_that_the_vault_has_lost_keeps_no_other_from_leaving_it() {
             .count()
     };
     assert!(retrievals() <= 2, "{}", retrievals());
+    // An inventory is made after a day with something new.
+    hours(&owner, 72);
+    owner.server.plant("a file of another program", b"theirs");
     // Once a check has noted the loss, the copy leaves that chain out, and asks for nothing of it.
     ends(&read_inventory(&owner), 6, &[FULL]);
     assert_eq!(retrievals(), 0, "they are over");
