@@ -21,6 +21,10 @@ const OPENING: u64 = 8 * MIB;
 /// Raw bytes of each segment opened ahead that wait for `btrfs receive`.
 const AHEAD: u64 = 6 * MIB;
 
+/// Making contents: a frame of them raw and compressed, zstd's context, and what the guard has just kept. Their sealed bytes
+/// count among those of segments.
+const CONTENTS: u64 = 12 * MIB;
+
 /// Frames in memory besides one for each thread: the one that is read, the one that is sealed, and one that
 /// is ready for the next thread.
 const FRAMES_BESIDE: u64 = 3;
@@ -87,11 +91,12 @@ pub fn listing_bytes(limit: u64) -> u64 {
 /// written while another is uploaded.
 pub fn default_limit(segment_bytes: u64, level: i32) -> u64 {
     let context = context_bytes(level);
-    DEFAULT_LIMIT.max(beside_segments(1, context) + 2 * longest_sealed(segment_bytes))
+    DEFAULT_LIMIT.max(beside_segments(1, context) + CONTENTS + 2 * longest_sealed(segment_bytes))
 }
 
 /// Returns what archiving may use. It takes as many threads as leave room for one segment that is written and
-/// one that is uploaded. If not even one thread leaves that, there must be room for one segment.
+/// one that is uploaded. If not even one thread leaves that, there must be room for one segment. A limit that leaves room
+/// for that and not for contents was enough before there were contents, and still is: then they go beyond it.
 ///
 /// Threads come before levels: with fewer threads a fast uplink would wait for the processor, and high levels
 /// are for slow uplinks.
@@ -110,8 +115,8 @@ pub fn archiving(
             auto_context_bytes(lowest, level)
         }
     };
-    let with = |threads, level, least: u64| {
-        let room = limit.checked_sub(beside_segments(threads, context(level)));
+    let with = |threads, level, least: u64, contents: u64| {
+        let room = limit.checked_sub(beside_segments(threads, context(level)) + contents);
         let held_bytes = room.filter(|room| *room >= least)?;
         Some(Archiving {
             threads,
@@ -121,11 +126,12 @@ pub fn archiving(
     };
     let mut fewer = (1..=threads.max(1)).rev();
     let (threads, least) = fewer
-        .find(|threads| with(*threads, lowest, 2 * segment).is_some())
+        .find(|threads| with(*threads, lowest, 2 * segment, CONTENTS).is_some())
         .map_or((1, segment), |threads| (threads, 2 * segment));
+    let contents = with(threads, lowest, least, CONTENTS).map_or(0, |_| CONTENTS);
     let mut lower = levels.clone().rev();
     lower
-        .find_map(|level| with(threads, level, least))
+        .find_map(|level| with(threads, level, least, contents))
         .ok_or(TooLittle {
             least: beside_segments(1, context(lowest)) + segment,
         })
@@ -161,13 +167,14 @@ mod tests {
                 .map_err(|it| it.least.div_ceil(MIB))
         };
         for (limit, segment, level, threads, expected) in [
-            (512, 128, 3, 2, Ok((2, 400))),
-            (512, 128, 3, 64, Ok((16, 260))),
-            (512, 128, 12, 64, Ok((3, 270))),
-            (512, 128, 15, 2, Ok((2, 272))),
-            (160, 16, 3, 2, Ok((2, 48))),
-            (160, 16, 3, 8, Ok((3, 38))),
-            (300, 128, 3, 8, Ok((1, 198))),
+            (512, 128, 3, 2, Ok((2, 388))),
+            (512, 128, 3, 64, Ok((15, 258))),
+            (512, 128, 12, 64, Ok((3, 258))),
+            (512, 128, 15, 2, Ok((2, 260))),
+            (160, 16, 3, 2, Ok((2, 36))),
+            (160, 16, 3, 8, Ok((2, 36))),
+            (300, 128, 3, 8, Ok((1, 186))),
+            (240, 128, 3, 8, Ok((1, 138))),
             (230, 128, 3, 8, Err(231)),
             (512, 1024, 3, 8, Err(1132)),
         ] {

@@ -4,7 +4,10 @@
 use std::io::Read;
 
 use super::test_data::{mixed_bytes, seal_all, small_options};
-use super::{ArchiveKey, SealError, SealOptions, Sealed, SealedSegment, Sealer, open_segment};
+use super::{
+    ArchiveKey, SealError, SealOptions, Sealed, SealedSegment, Sealer, digest_of_frames,
+    open_segment,
+};
 use crate::model::{Blake3, Sha256};
 
 fn open_all(segments: &[SealedSegment], key: &ArchiveKey) -> Vec<u8> {
