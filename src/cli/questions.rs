@@ -40,7 +40,7 @@ pub struct Find {
     #[arg(long, value_name = "GLOB", allow_hyphen_values = true)]
     pub name: Option<OsString>,
     /// Only what has a path like this below the source's root, such as `*/mail/*`: `*` stands for slashes as well
-    #[arg(long, value_name = "GLOB", allow_hyphen_values = true)]
+    #[arg(long = "path", value_name = "GLOB", allow_hyphen_values = true)]
     pub path_like: Option<OsString>,
     /// Only files that are larger than this (+10MiB), smaller (-4KiB), or of this size
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]

@@ -247,9 +247,7 @@ impl Past {
         connection
             .execute_batch(include_str!("../../../schema/files/0001_files.sql"))
             .unwrap();
-        connection
-            .pragma_update(None, "user_version", 1)
-            .unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
         let transaction = connection.transaction().unwrap();
         transaction
             .execute("INSERT INTO meta (ledger) VALUES (?1)", [ledger])
@@ -272,7 +270,9 @@ impl Past {
 
     fn write_names(&self, connection: &Connection) {
         let mut insert = connection
-            .prepare("INSERT INTO entry (parent, name, since, till, object) VALUES (?1, ?2, ?3, ?4, ?5)")
+            .prepare(
+                "INSERT INTO entry (parent, name, since, till, object) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )
             .unwrap();
         let mut open: BTreeMap<(i64, Vec<u8>), (i64, i64)> = BTreeMap::new();
         let mut close = |place: &(i64, Vec<u8>), (since, object): (i64, i64), till: i64| {

@@ -9,10 +9,20 @@ use coldchain::model::file_node::FileNode;
 
 use super::fill::{DATA, DIRECTORY, FILE, LINK, Past};
 use crate::common::rng::Rng;
-use crate::common::sandbox::Sandbox;
 
 const NAMES: [&[u8]; 12] = [
-    b"a", b"A", b"b.rs", b"c", b"-x", b"*", b"[a]", b"\xff\xfe", b"new\nline", b"e.rs", b"\\", b".h",
+    b"a",
+    b"A",
+    b"b.rs",
+    b"c",
+    b"-x",
+    b"*",
+    b"[a]",
+    b"\xff\xfe",
+    b"new\nline",
+    b"e.rs",
+    b"\\",
+    b".h",
 ];
 
 /// A change as it is compared: what, path, path before.
@@ -54,9 +64,8 @@ fn step(past: &mut Past, rng: &mut Rng) {
         [above.as_slice(), b"/", name].concat()
     };
     let is_free = past.tree().find(&free).is_none();
-    let is_below = |path: &[u8], above: &[u8]| {
-        path == above || path.starts_with(&[above, b"/"].concat())
-    };
+    let is_below =
+        |path: &[u8], above: &[u8]| path == above || path.starts_with(&[above, b"/"].concat());
     match rng.below(12) {
         0..=2 if is_free => {
             past.make(&free, FILE | 0o644, rng.below(5000));
@@ -98,14 +107,30 @@ fn globs() -> Vec<Option<Glob>> {
 }
 
 fn filters(past: &Past) -> Vec<NodeFilter> {
-    let times: Vec<i64> = past.trees.iter().flat_map(|tree| tree.nodes.values().map(|it| it.mtime)).collect();
+    let times: Vec<i64> = past
+        .trees
+        .iter()
+        .flat_map(|tree| tree.nodes.values().map(|it| it.mtime))
+        .collect();
     let middle = times[times.len() / 2];
     vec![
         NodeFilter::ALL,
-        NodeFilter { kind: Some(DIRECTORY), ..NodeFilter::ALL },
-        NodeFilter { size: Some((1000, 3000)), ..NodeFilter::ALL },
-        NodeFilter { mtime: (middle, i64::MAX), ..NodeFilter::ALL },
-        NodeFilter { uid: Some(0), ..NodeFilter::ALL },
+        NodeFilter {
+            kind: Some(DIRECTORY),
+            ..NodeFilter::ALL
+        },
+        NodeFilter {
+            size: Some((1000, 3000)),
+            ..NodeFilter::ALL
+        },
+        NodeFilter {
+            mtime: (middle, i64::MAX),
+            ..NodeFilter::ALL
+        },
+        NodeFilter {
+            uid: Some(0),
+            ..NodeFilter::ALL
+        },
     ]
 }
 
@@ -126,9 +151,9 @@ fn is_in(path: &[u8], above: &[u8]) -> bool {
 #[test]
 fn lists_and_finds_are_those_of_the_trees() {
     for seed in 0..25 {
-        let sandbox = Sandbox::new();
+        let directory = tempfile::tempdir().unwrap();
         let past = random_past(seed, 7);
-        let index = past.index(sandbox.path());
+        let index = past.index(directory.path());
         let mut rng = Rng::new(seed);
         for (at, archive) in visible(&index) {
             let tree = &past.trees[at];
@@ -144,7 +169,8 @@ fn lists_and_finds_are_those_of_the_trees() {
                 if is_directory(&tree.nodes[object]) {
                     for (is_recursive, expected) in [(false, &children), (true, &all)] {
                         let listed = index.list((path, found), archive, is_recursive).unwrap();
-                        let listed_paths: Vec<&Vec<u8>> = listed.iter().map(|it| &it.path).collect();
+                        let listed_paths: Vec<&Vec<u8>> =
+                            listed.iter().map(|it| &it.path).collect();
                         assert_eq!(&listed_paths, expected, "seed {seed}, {path:?}");
                         for it in &listed {
                             assert_eq!(it.version.node, tree.nodes[&paths[&it.path]]);
@@ -155,13 +181,24 @@ fn lists_and_finds_are_those_of_the_trees() {
             let all: Vec<&Vec<u8>> = paths.keys().collect();
             for name in globs() {
                 for node in filters(&past) {
-                    let below = if rng.below(2) == 0 { &Vec::new() } else { *rng.pick(&all) };
-                    let request = FindRequest { below, name: name.clone(), path: None, node, when: FindWhen::At(archive) };
+                    let below = if rng.below(2) == 0 {
+                        &Vec::new()
+                    } else {
+                        *rng.pick(&all)
+                    };
+                    let request = FindRequest {
+                        below,
+                        name: name.clone(),
+                        path: None,
+                        node,
+                        when: FindWhen::At(archive),
+                    };
                     let found = index.find(&request).unwrap();
                     let found: Vec<&Vec<u8>> = found.iter().map(|it| &it.path).collect();
                     let expected = paths.iter().filter(|(path, object)| {
                         let last = path.rsplit(|byte| *byte == b'/').next().unwrap();
-                        !path.is_empty() && is_in(path, below)
+                        !path.is_empty()
+                            && is_in(path, below)
                             && name.as_ref().is_none_or(|glob| glob.matches(last))
                             && fits(&node, &tree.nodes[object])
                     });
@@ -187,7 +224,9 @@ fn ever(
             if path.is_empty() || !fits(&path, object, node) {
                 continue;
             }
-            let entry = found.entry(path).or_insert((archive.date, archive.date, node.clone()));
+            let entry = found
+                .entry(path)
+                .or_insert((archive.date, archive.date, node.clone()));
             entry.1 = archive.date;
             entry.2 = node.clone();
         }
@@ -198,29 +237,48 @@ fn ever(
 #[test]
 fn finds_over_all_dates_and_deleted_files_are_those_of_the_trees() {
     for seed in 100..125 {
-        let sandbox = Sandbox::new();
+        let directory = tempfile::tempdir().unwrap();
         let past = random_past(seed, 7);
-        let index = past.index(sandbox.path());
+        let index = past.index(directory.path());
         let archives = visible(&index);
         let patterns: [&[u8]; 4] = [b"*", b"*/*.rs", b"*a*", b"*/c"];
         for pattern in patterns {
             let glob = Glob::new(pattern);
             for node in filters(&past) {
-                let request = |when| FindRequest { below: b"", name: None, path: Some(glob.clone()), node, when };
+                let request = |when| FindRequest {
+                    below: b"",
+                    name: None,
+                    path: Some(glob.clone()),
+                    node,
+                    when,
+                };
                 let found = |when| -> BTreeMap<Vec<u8>, (NaiveDate, NaiveDate, FileNode)> {
                     let found = index.find(&request(when)).unwrap().into_iter();
-                    found.map(|it| (it.path, (it.first, it.archive.date, it.version.node))).collect()
+                    found
+                        .map(|it| (it.path, (it.first, it.archive.date, it.version.node)))
+                        .collect()
                 };
-                let expected = ever(&past, &archives, |path, _, it| glob.matches(path) && fits(&node, it));
+                let expected = ever(&past, &archives, |path, _, it| {
+                    glob.matches(path) && fits(&node, it)
+                });
                 assert_eq!(found(FindWhen::Any), expected, "seed {seed}");
                 for (number, (at, archive)) in archives.iter().enumerate() {
                     let tree = &past.trees[*at];
-                    let (paths, objects) = (tree.paths(), tree.paths().into_values().collect::<BTreeSet<_>>());
+                    let (paths, objects) = (
+                        tree.paths(),
+                        tree.paths().into_values().collect::<BTreeSet<_>>(),
+                    );
                     let expected = ever(&past, &archives[..=number], |path, object, it| {
-                        glob.matches(path) && fits(&node, it)
-                            && !paths.contains_key(path) && !objects.contains(&object)
+                        glob.matches(path)
+                            && fits(&node, it)
+                            && !paths.contains_key(path)
+                            && !objects.contains(&object)
                     });
-                    assert_eq!(found(FindWhen::DeletedBefore(*archive)), expected, "seed {seed}");
+                    assert_eq!(
+                        found(FindWhen::DeletedBefore(*archive)),
+                        expected,
+                        "seed {seed}"
+                    );
                 }
             }
         }
@@ -233,7 +291,11 @@ fn changed(past: &Past, one: usize, other: usize) -> Vec<Line> {
     let (old_paths, new_paths) = (old.paths(), new.paths());
     let mut lines: Vec<Line> = Vec::new();
     let (mut made, mut deleted) = (BTreeMap::new(), BTreeMap::new());
-    let objects: BTreeSet<i64> = old_paths.values().chain(new_paths.values()).copied().collect();
+    let objects: BTreeSet<i64> = old_paths
+        .values()
+        .chain(new_paths.values())
+        .copied()
+        .collect();
     let attributes = |node: &FileNode| (node.mode, node.uid, node.gid, node.xattrs.clone());
     for object in objects {
         // A name that stays in its directory is no change, even if the directory moved.
@@ -242,9 +304,14 @@ fn changed(past: &Past, one: usize, other: usize) -> Vec<Line> {
             names.map(|(place, _)| place.clone()).collect()
         };
         let (old_places, new_places) = (places(old), places(new));
-        let moved = |paths: &BTreeMap<Vec<u8>, i64>, from: &BTreeSet<(i64, Vec<u8>)>, others: &BTreeSet<(i64, Vec<u8>)>| -> BTreeSet<Vec<u8>> {
+        let moved = |paths: &BTreeMap<Vec<u8>, i64>,
+                     from: &BTreeSet<(i64, Vec<u8>)>,
+                     others: &BTreeSet<(i64, Vec<u8>)>|
+         -> BTreeSet<Vec<u8>> {
             let gone: BTreeSet<_> = from.difference(others).collect();
-            let all = paths.iter().filter(|(path, named)| **named == object && !path.is_empty());
+            let all = paths
+                .iter()
+                .filter(|(path, named)| **named == object && !path.is_empty());
             all.map(|(path, _)| path.clone())
                 .filter(|path| {
                     let slash = path.iter().rposition(|byte| *byte == b'/');
@@ -264,7 +331,8 @@ fn changed(past: &Past, one: usize, other: usize) -> Vec<Line> {
                 lines.push((PathChangeKind::Renamed, to, Some(from)));
             }
             let span = one.min(other) + 1..=one.max(other);
-            let has_data = |acts: &super::fill::Acts| acts.get(&object).is_some_and(|act| act.0 & DATA != 0);
+            let has_data =
+                |acts: &super::fill::Acts| acts.get(&object).is_some_and(|act| act.0 & DATA != 0);
             let has_data = past.acts[span].iter().any(has_data);
             let kind = if has_data {
                 Some(PathChangeKind::Changed)
@@ -276,16 +344,23 @@ fn changed(past: &Past, one: usize, other: usize) -> Vec<Line> {
                 let place = new_places.iter().next();
                 let path = new_paths.iter().find(|(path, named)| {
                     let slash = path.iter().rposition(|byte| *byte == b'/');
-                    **named == object && place.is_none_or(|place| {
-                        new_paths[&path[..slash.unwrap_or(0)]] == place.0
-                            && path[slash.map_or(0, |at| at + 1)..] == place.1
-                    })
+                    **named == object
+                        && place.is_none_or(|place| {
+                            new_paths[&path[..slash.unwrap_or(0)]] == place.0
+                                && path[slash.map_or(0, |at| at + 1)..] == place.1
+                        })
                 });
                 lines.push((kind, path.unwrap().0.clone(), None));
             }
         }
-        deleted.extend(from.into_iter().map(|path| (path, old.nodes[&object].clone())));
-        made.extend(to.into_iter().map(|path| (path, new.nodes[&object].clone())));
+        deleted.extend(
+            from.into_iter()
+                .map(|path| (path, old.nodes[&object].clone())),
+        );
+        made.extend(
+            to.into_iter()
+                .map(|path| (path, new.nodes[&object].clone())),
+        );
     }
     for (path, now) in made {
         let Some(before) = deleted.remove(&path) else {
@@ -301,7 +376,11 @@ fn changed(past: &Past, one: usize, other: usize) -> Vec<Line> {
             lines.push((PathChangeKind::AttributesChanged, path, None));
         }
     }
-    lines.extend(deleted.into_keys().map(|path| (PathChangeKind::Deleted, path, None)));
+    lines.extend(
+        deleted
+            .into_keys()
+            .map(|path| (PathChangeKind::Deleted, path, None)),
+    );
     lines.sort_by(|one, other| (&one.1, one.0).cmp(&(&other.1, other.0)));
     lines
 }
@@ -309,9 +388,9 @@ fn changed(past: &Past, one: usize, other: usize) -> Vec<Line> {
 #[test]
 fn differences_are_those_of_the_trees() {
     for seed in 200..225 {
-        let sandbox = Sandbox::new();
+        let directory = tempfile::tempdir().unwrap();
         let past = random_past(seed, 7);
-        let index = past.index(sandbox.path());
+        let index = past.index(directory.path());
         let archives = visible(&index);
         for (one, first) in &archives {
             for (other, second) in &archives {
@@ -322,7 +401,9 @@ fn differences_are_those_of_the_trees() {
                 for path in past.trees[*one].paths().keys() {
                     let changes = index.diff((*first, *second), path).unwrap();
                     let from = |line: &&Line| line.2.as_ref().is_some_and(|from| is_in(from, path));
-                    let expected = expected.iter().filter(|line| is_in(&line.1, path) || from(line));
+                    let expected = expected
+                        .iter()
+                        .filter(|line| is_in(&line.1, path) || from(line));
                     assert_eq!(changes.len(), expected.count(), "seed {seed}, {path:?}");
                 }
             }
@@ -333,15 +414,21 @@ fn differences_are_those_of_the_trees() {
 #[test]
 fn weights_and_costs_are_those_of_the_trees() {
     for seed in 300..325 {
-        let sandbox = Sandbox::new();
+        let directory = tempfile::tempdir().unwrap();
         let past = random_past(seed, 7);
-        let index = past.index(sandbox.path());
+        let index = past.index(directory.path());
         let archives = visible(&index);
         let weight = |at: usize, above: &[u8]| {
             let tree = &past.trees[at];
-            let nodes = tree.paths().into_iter().filter(|(path, _)| is_in(path, above));
+            let nodes = tree
+                .paths()
+                .into_iter()
+                .filter(|(path, _)| is_in(path, above));
             let nodes = nodes.map(|(_, object)| tree.nodes[&object].clone());
-            let files: Vec<u64> = nodes.filter(|it| !is_directory(it)).map(|it| it.size).collect();
+            let files: Vec<u64> = nodes
+                .filter(|it| !is_directory(it))
+                .map(|it| it.size)
+                .collect();
             (files.iter().sum::<u64>(), files.len() as u64)
         };
         for (at, archive) in &archives {
@@ -352,9 +439,15 @@ fn weights_and_costs_are_those_of_the_trees() {
                     assert_eq!(totals, weight(*at, &found.path), "seed {seed} {path:?}");
                 }
                 let dates = index.weigh_by_date(path).unwrap().into_iter();
-                let dates: Vec<_> = dates.map(|(archive, it)| (archive.date, it.bytes)).collect();
-                let expected = archives.iter().filter(|(at, _)| past.trees[*at].find(path).is_some());
-                let expected: Vec<_> = expected.map(|(at, it)| (it.date, weight(*at, path).0)).collect();
+                let dates: Vec<_> = dates
+                    .map(|(archive, it)| (archive.date, it.bytes))
+                    .collect();
+                let expected = archives
+                    .iter()
+                    .filter(|(at, _)| past.trees[*at].find(path).is_some());
+                let expected: Vec<_> = expected
+                    .map(|(at, it)| (it.date, weight(*at, path).0))
+                    .collect();
                 assert_eq!(dates, expected, "seed {seed}");
             }
         }
@@ -363,8 +456,14 @@ fn weights_and_costs_are_those_of_the_trees() {
         assert!(costs.is_sorted_by_key(|cost| std::cmp::Reverse(cost.bytes)));
         // What was made and deleted between two archives is in no tree, and costs nothing here.
         let acts = past.acts[first.0 + 1..=last.0].iter();
-        let expected: u64 = acts.flat_map(|acts| acts.values().map(|(_, bytes)| bytes)).sum();
-        assert_eq!(costs.iter().map(|cost| cost.bytes).sum::<u64>(), expected, "seed {seed}");
+        let expected: u64 = acts
+            .flat_map(|acts| acts.values().map(|(_, bytes)| bytes))
+            .sum();
+        assert_eq!(
+            costs.iter().map(|cost| cost.bytes).sum::<u64>(),
+            expected,
+            "seed {seed}"
+        );
         let most = index.costs((last.1, first.1), b"", 3).unwrap();
         assert_eq!(most, costs[..costs.len().min(3)]);
     }
