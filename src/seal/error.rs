@@ -214,6 +214,9 @@ pub enum SealError {
     /// The bytes that were opened have another BLAKE3 than those that were sealed.
     #[error("the bytes that came out are not those that went in")]
     Differs,
+    /// A segment's seek table is not one that coldchain has written, or does not fit its frames.
+    #[error("the segment has no usable seek table")]
+    NoSeekTable,
     /// A compressing thread ended too early.
     #[error("a thread that compresses has died")]
     WorkerLost,

@@ -43,7 +43,7 @@ pub fn open_owned_segment(
     open(Cursor::new(sealed), key, raw_bytes)
 }
 
-fn require_short_header(sealed: &[u8]) -> Result<(), SealError> {
+pub(super) fn require_short_header(sealed: &[u8]) -> Result<(), SealError> {
     if header_ends_early(sealed) {
         Ok(())
     } else {

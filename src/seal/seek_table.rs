@@ -7,9 +7,12 @@
 
 const SKIPPABLE_MAGIC: u32 = 0x184D_2A5E;
 const SEEKABLE_MAGIC: u32 = 0x8F92_EAB1;
-const HEADER_BYTES: usize = 8;
+pub(super) const HEADER_BYTES: usize = 8;
 const ENTRY_BYTES: usize = 8;
-const FOOTER_BYTES: usize = 9;
+pub(super) const FOOTER_BYTES: usize = 9;
+
+/// The most frames of a segment.
+const MOST_FRAMES: usize = 1 << 16;
 
 /// Where a segment's frames lie.
 #[derive(Default)]
@@ -50,6 +53,29 @@ impl SeekTable {
         frame.extend_from_slice(&SEEKABLE_MAGIC.to_le_bytes());
         frame
     }
+}
+
+/// Returns the bytes of the entries before this footer; `None` if it is not that of a table without checksums.
+pub(super) fn frames_in(footer: &[u8; FOOTER_BYTES]) -> Option<usize> {
+    let [n0, n1, n2, n3, descriptor, magic @ ..] = footer;
+    let frames = usize::try_from(u32::from_le_bytes([*n0, *n1, *n2, *n3])).ok()?;
+    let is_table = *descriptor == 0 && *magic == SEEKABLE_MAGIC.to_le_bytes();
+    // A table of more has no layout either.
+    (is_table && frames <= MOST_FRAMES).then_some(frames * ENTRY_BYTES)
+}
+
+/// Returns the compressed and the raw length of each frame.
+pub(super) fn table_entries(entries: &[u8]) -> Vec<(u32, u32)> {
+    let (entries, _) = entries.as_chunks::<ENTRY_BYTES>();
+    entries
+        .iter()
+        .map(|[a, b, c, d, e, f, g, h]| {
+            (
+                u32::from_le_bytes([*a, *b, *c, *d]),
+                u32::from_le_bytes([*e, *f, *g, *h]),
+            )
+        })
+        .collect()
 }
 
 #[cfg(test)]

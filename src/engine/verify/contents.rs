@@ -6,13 +6,14 @@ use std::io::Read;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::contents_digests::ContentsDigests;
 use crate::btrfs::Guard;
 use crate::engine::restore::archive_stream::expected;
 use crate::error::in_words;
 use crate::model::Blake3;
 use crate::model::entry::{ArchiveEntry, PrivateFacts};
 use crate::plan::Verdict;
-use crate::seal::{ArchiveKey, open_segment};
+use crate::seal::{ArchiveKey, LayoutReader, open_segment};
 
 /// How many raw bytes are opened at a time.
 const STEP: usize = 1 << 20;
@@ -37,7 +38,11 @@ impl Opens {
     }
 }
 
-fn private_facts(entry: &ArchiveEntry, key: &ArchiveKey) -> Result<PrivateFacts, String> {
+/// Opens the private facts of an archive; an error in words if they can't be read.
+pub(in crate::engine) fn private_facts(
+    entry: &ArchiveEntry,
+    key: &ArchiveKey,
+) -> Result<PrivateFacts, String> {
     let sealed = BASE64
         .decode(&entry.private)
         .map_err(|error| error.to_string())?;
@@ -60,18 +65,44 @@ pub(super) struct Contents<'a> {
     /// `None` once a segment is missing, or the guard has refused the stream.
     stream: Option<Stream>,
     refused: Option<String>,
+    /// What the stream and its segments yield so far; `None` if the archive has no contents, or once something of its
+    /// stream is lacking.
+    made: Option<MadeAgain>,
+    /// The same once all segments have come.
+    expected: Option<Expected>,
+}
+
+/// Contents that are made again.
+#[derive(Default)]
+struct MadeAgain {
+    digests: ContentsDigests,
+    /// The table of segments.
+    table: Vec<u8>,
+}
+
+/// Contents that were made again.
+struct Expected {
+    stream_bytes: u64,
+    objects: Vec<Blake3>,
 }
 
 impl<'a> Contents<'a> {
     pub(super) fn begin(entry: &'a ArchiveEntry, opens: &'a Opens) -> Self {
+        let mut guard = Guard::new(expected(entry));
+        let made = entry.contents.as_ref().map(|_| {
+            guard.keep_contents();
+            MadeAgain::default()
+        });
         Self {
             entry,
             opens,
             stream: Some(Stream {
-                guard: Guard::new(expected(entry)),
+                guard,
                 hasher: blake3::Hasher::new(),
             }),
             refused: None,
+            made,
+            expected: None,
         }
     }
 
@@ -100,6 +131,40 @@ impl<'a> Contents<'a> {
     /// Notes that a segment is missing or was not fetched: the whole stream can't be checked.
     pub(super) fn lacks_a_segment(&mut self) {
         self.stream = None;
+        self.made = None;
+    }
+
+    /// Checks an object of the archive's contents, after all its segments. Its sealed bytes have already been found equal
+    /// to the signed ones.
+    pub(super) fn object(&mut self, index: u32, sealed: &[u8]) -> Verdict {
+        let (Opens::Key(key, _), Some(record)) = (self.opens, &self.entry.contents) else {
+            return Verdict::Hashed;
+        };
+        let at = index as usize;
+        let digest = match digest_of(sealed, key, record.objects[at].raw_bytes) {
+            Ok(digest) => digest,
+            Err(error) => {
+                return Verdict::Damaged(format!(
+                    "its bytes are those that were signed, and it can't be opened: {error}"
+                ));
+            }
+        };
+        if let Some(made) = self.made.take() {
+            self.expected = Some(Expected {
+                stream_bytes: made.digests.stream_bytes,
+                objects: made.digests.finish(&made.table),
+            });
+        }
+        let Some(expected) = &self.expected else {
+            return Verdict::Sound;
+        };
+        let has_end = at + 1 < record.objects.len() || expected.objects.len() == at + 1;
+        let is_cut = at > 0 || expected.stream_bytes == record.stream_bytes;
+        if expected.objects.get(at) == Some(&digest) && has_end && is_cut {
+            Verdict::Sound
+        } else {
+            Verdict::Damaged("it is not what the archive's segments yield".to_owned())
+        }
     }
 
     /// Returns what is wrong with the archive as a whole; `None` if nothing is.
@@ -124,14 +189,28 @@ impl<'a> Contents<'a> {
     /// Reads a segment to its end, through the guard.
     fn read(&mut self, sealed: &[u8], key: &ArchiveKey, raw_bytes: u64) -> Result<Blake3, String> {
         let mut opened = open_segment(sealed, key, raw_bytes).map_err(|error| in_words(&error))?;
+        let mut layout = match &self.made {
+            Some(_) => {
+                let begun = LayoutReader::begin(sealed, key, raw_bytes);
+                Some(begun.map_err(|error| in_words(&error))?)
+            }
+            None => None,
+        };
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; STEP];
         loop {
             let read = opened.read(&mut buffer).map_err(|error| in_words(&error))?;
             if read == 0 {
+                if let (Some(layout), Some(made)) = (layout, &mut self.made) {
+                    let layout = layout.finish().map_err(|error| in_words(&error))?;
+                    layout.encode(&mut made.table);
+                }
                 return Ok(Blake3(*hasher.finalize().as_bytes()));
             }
             hasher.update(&buffer[..read]);
+            if let Some(layout) = &mut layout {
+                layout.update(&buffer[..read]);
+            }
             self.pass(&buffer[..read]);
         }
     }
@@ -144,7 +223,24 @@ impl<'a> Contents<'a> {
         if let Err(error) = stream.guard.push(bytes) {
             self.refused = Some(refusal(&error));
             self.stream = None;
+            self.made = None;
+        } else if let (Some(made), Some(kept)) = (&mut self.made, stream.guard.contents()) {
+            made.digests.stream(kept);
+            kept.clear();
         }
+    }
+}
+
+/// Opens an object of contents, and returns the digest of its raw bytes.
+fn digest_of(sealed: &[u8], key: &ArchiveKey, raw_bytes: u64) -> Result<Blake3, String> {
+    let mut opened = open_segment(sealed, key, raw_bytes).map_err(|error| in_words(&error))?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; STEP];
+    loop {
+        match opened.read(&mut buffer).map_err(|error| in_words(&error))? {
+            0 => return Ok(Blake3(*hasher.finalize().as_bytes())),
+            read => hasher.update(&buffer[..read]),
+        };
     }
 }
 

@@ -128,8 +128,18 @@ impl DeepCheck<'_, '_, '_> {
             self.verifying.interrupt.check()?;
             let verdict = match (left_out.get(object.key.as_str()), object.part) {
                 (Some(reason), _) => Verdict::Unchecked(*reason),
-                (None, ArchivePart::Contents(_) | ArchivePart::Key) => match self.whole(object) {
-                    Ok(verdict) => self.answered(archive, object, verdict),
+                (None, ArchivePart::Key) => match self.whole(object) {
+                    Ok((verdict, _)) => self.answered(archive, object, verdict),
+                    Err(error) => self.not_fetched(archive, object, error)?,
+                },
+                (None, ArchivePart::Contents(index)) => match self.whole(object) {
+                    Ok((verdict, sealed)) => {
+                        let verdict = match verdict {
+                            Verdict::Sound => contents.object(index, &sealed),
+                            verdict => verdict,
+                        };
+                        self.answered(archive, object, verdict)
+                    }
                     Err(error) => self.not_fetched(archive, object, error)?,
                 },
                 (None, ArchivePart::Segment(index)) => {
@@ -204,25 +214,27 @@ impl DeepCheck<'_, '_, '_> {
         }
     }
 
-    /// Compares an object that is read at once, a sealed key or one of the contents, with what the entry signs.
-    fn whole(&self, object: &ArchiveObject) -> Result<Verdict, Error> {
+    /// Compares an object that is read at once, a sealed key or one of the contents, with what the entry signs, and returns
+    /// its bytes.
+    fn whole(&self, object: &ArchiveObject) -> Result<(Verdict, Vec<u8>), Error> {
         let source = self.verifying.source;
         match source
             .store
             .get(&Archive::locator(source, object), object.bytes())
         {
-            Ok(bytes) => Ok(judge_listed(
-                object,
-                Some(Seen {
+            Ok(bytes) => {
+                let seen = Seen {
                     bytes: bytes.len() as u64,
                     sha256: Some(Sha256::of(&bytes)),
-                }),
-            )),
-            Err(error) if error.is_not_found() => Ok(judge_listed(object, None)),
-            Err(error) if error.kind == ErrorKind::TooLarge => Ok(Verdict::Damaged(format!(
-                "it is longer than the {} bytes that were stored",
-                object.bytes()
-            ))),
+                };
+                Ok((judge_listed(object, Some(seen)), bytes))
+            }
+            Err(error) if error.is_not_found() => Ok((judge_listed(object, None), Vec::new())),
+            Err(error) if error.kind == ErrorKind::TooLarge => {
+                let stored = object.bytes();
+                let longer = format!("it is longer than the {stored} bytes that were stored");
+                Ok((Verdict::Damaged(longer), Vec::new()))
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -6,7 +6,8 @@
 
 pub(super) mod catalog;
 
-mod contents;
+pub(in crate::engine) mod contents;
+mod contents_digests;
 mod deep;
 mod drill;
 mod ledger;
