@@ -10,6 +10,7 @@ mod broken_senders;
 mod btrfs_edge;
 mod btrsend;
 mod concurrent_runs;
+mod contents;
 mod decide;
 mod decide_prunes;
 mod deduplicated;

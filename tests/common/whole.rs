@@ -18,30 +18,50 @@ use super::stream_builder::StreamBuilder;
 /// The streams that the ledger of `home` in `$T/store` says are archived, by their dates. Panics if
 /// one of them is not there as a whole, or two have the same date.
 pub fn visible_streams(machine: &Machine) -> BTreeMap<String, Vec<u8>> {
-    let store = machine.path("store");
-    let kit = Identities::from_file(&machine.path("kit"), &|_| None).unwrap();
     let mut streams = BTreeMap::new();
-    for path in machine.objects(".entry") {
-        let object = fs::read(&path).unwrap();
-        let (body, _) = split(&object).unwrap();
-        if let EntryKind::Archive(archive) = decode_body(body).unwrap().kind {
-            let stream = stream(&store, &archive, &kit);
-            let before = streams.insert(archive.date.to_string(), stream);
-            assert!(before.is_none(), "{} twice", archive.date);
-        }
+    for archive in visible_archives(machine) {
+        let date = archive.entry.date.to_string();
+        let before = streams.insert(date.clone(), archive.stream);
+        assert!(before.is_none(), "{date} twice");
     }
     streams
 }
 
-fn stream(store: &Path, archive: &ArchiveEntry, kit: &Identities) -> Vec<u8> {
-    let sealed_key = fs::read(store.join(keys::archive_key("home", &archive.id))).unwrap();
-    let key = ArchiveKey::unseal(&sealed_key, kit).unwrap();
+/// An archive that was read back.
+pub struct WholeArchive {
+    pub entry: ArchiveEntry,
+    pub key: ArchiveKey,
+    pub stream: Vec<u8>,
+}
+
+/// The archives of the ledger of `home` in `$T/store`, in its order.
+pub fn visible_archives(machine: &Machine) -> Vec<WholeArchive> {
+    let store = machine.path("store");
+    let kit = Identities::from_file(&machine.path("kit"), &|_| None).unwrap();
+    let mut archives = Vec::new();
+    for path in machine.objects(".entry") {
+        let object = fs::read(&path).unwrap();
+        let (body, _) = split(&object).unwrap();
+        if let EntryKind::Archive(entry) = decode_body(body).unwrap().kind {
+            let sealed_key = fs::read(store.join(keys::archive_key("home", &entry.id))).unwrap();
+            let key = ArchiveKey::unseal(&sealed_key, &kit).unwrap();
+            archives.push(WholeArchive {
+                stream: stream(&store, &entry, &key),
+                entry: *entry,
+                key,
+            });
+        }
+    }
+    archives
+}
+
+fn stream(store: &Path, archive: &ArchiveEntry, key: &ArchiveKey) -> Vec<u8> {
     let mut stream = Vec::new();
     for (index, segment) in (0..).zip(&archive.segments) {
         let name = keys::segment("home", &archive.id, index, &segment.sha256);
         let sealed = fs::read(store.join(name)).unwrap();
         assert_eq!(Sha256::of(&sealed), segment.sha256);
-        let mut opened = open_segment(&sealed, &key, segment.raw_bytes).unwrap();
+        let mut opened = open_segment(&sealed, key, segment.raw_bytes).unwrap();
         opened.read_to_end(&mut stream).unwrap();
     }
     let mut guard = Guard::new(Expect {
