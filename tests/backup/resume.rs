@@ -16,6 +16,7 @@ use coldchain::progress::Quiet;
 use coldchain::store::{DirStore, NewObject, ObjectKind, RecordingStore, Store as _};
 
 use crate::common::faults::{Faults, FaultyStore, Mode, Point};
+use crate::common::is_segment;
 use crate::common::loopfs::{btrfs, real_btrfs_available};
 use crate::common::rng::Rng;
 use crate::common::sandbox::{SOURCE, Sandbox, Setup, asked};
@@ -108,7 +109,7 @@ fn segments(sandbox: &Sandbox, date: &str) -> BTreeMap<usize, Vec<String>> {
         let key = path.strip_prefix(sandbox.store()).unwrap();
         let key = key.to_str().unwrap().to_owned();
         let name = key.rsplit('/').next().unwrap();
-        if key.contains(&format!("/archives/{date}-")) && name.ends_with(".zst.age") {
+        if key.contains(&format!("/archives/{date}-")) && is_segment(name) {
             segments
                 .entry(name[..6].parse().unwrap())
                 .or_default()
@@ -187,7 +188,7 @@ fn no_segment_that_was_acknowledged_is_stored_again() {
         assert_eq!(&after[index], names);
         assert!(!writes.contains(&names[0]), "{index} was stored again");
     }
-    let stored_now = writes.iter().filter(|key| key.ends_with(".zst.age"));
+    let stored_now = writes.iter().filter(|key| is_segment(key));
     assert_eq!(stored_now.count(), after.len() - before.len());
     assert!(archives[0].uploaded_bytes < archives[0].sealed_bytes / 3);
     assert_eq!(sandbox.committed(), [FIRST]);
@@ -377,7 +378,7 @@ fn what_the_listing_before_the_signature_lacks_is_sent_once_more() {
     let before = segments(&sandbox, FIRST);
     fs::remove_file(sandbox.store().join(&before[&1][0])).unwrap();
     let (_, writes) = recorded(&sandbox, FIRST);
-    let stored = writes.iter().filter(|key| key.ends_with(".zst.age"));
+    let stored = writes.iter().filter(|key| is_segment(key));
     assert_eq!(stored.count(), 1);
     sandbox.restores_equal(&[FIRST]);
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
+use super::is_segment;
 use super::loopfs::LoopFs;
 
 /// A source with a subvolume. Append to it, or replace in it.
@@ -53,6 +54,9 @@ pub const ONE_RECIPIENT: &str =
 
 /// What `decide` says once of a source whose archives this catalog did not see made.
 pub const DECIDE_PRUNES: &str = "warning: home: from now on `decide` prunes as `backup` does: it retires expired chains, and deletes their objects `delete_after` later. Set `prune = \"elsewhere\"` to leave that to another machine\n";
+
+/// What the names of segments end in, and of contents too.
+const SEGMENTS: &str = ".zst.age";
 
 /// A program still at work after this long has stopped for good.
 const STUCK: Duration = Duration::from_mins(3);
@@ -263,7 +267,13 @@ impl Machine {
         let mut found = BTreeMap::new();
         walk(&self.path("store"), &self.state(), &mut found);
         let named = |path: &PathBuf| path.to_string_lossy().ends_with(ending);
-        found.into_keys().filter(named).collect()
+        let found = found.into_keys().filter(named);
+        if ending == SEGMENTS {
+            return found
+                .filter(|it| is_segment(it.to_string_lossy()))
+                .collect();
+        }
+        found.collect()
     }
 
     /// Replaces what differs from run to run by placeholders.

@@ -39,6 +39,12 @@ pub mod vault;
 pub mod vault_server;
 pub mod whole;
 
+/// Whether an object is a segment, by its key.
+pub fn is_segment(key: impl AsRef<str>) -> bool {
+    let name = key.as_ref().rsplit('/').next().unwrap_or_default();
+    name.ends_with(".zst.age") && !name.starts_with("contents-")
+}
+
 /// The number in an environment variable: how large a random sample is, or its seed.
 pub fn from_env(name: &str, otherwise: u64) -> u64 {
     let value = std::env::var(name);

@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use super::copied::{NOT_IN_KIT, archived, files, two_stores};
+use crate::common::is_segment;
 use crate::common::machine::{Machine, Run};
 use crate::common::tmpfs::Tmpfs;
 use crate::common::whole::first_and_seventh;
@@ -184,7 +185,7 @@ fn an_interrupted_copy_says_so_and_goes_on() {
 fn what_a_copy_has_lost_is_noticed_and_brought_again() {
     let machine = copied();
     let whole = files(&machine.path("second"));
-    let segment = whole.keys().find(|key| key.ends_with(".zst.age")).unwrap();
+    let segment = whole.keys().find(|key| is_segment(key)).unwrap();
     let key = whole.keys().find(|key| key.ends_with("key.age")).unwrap();
     for lost in [segment, key] {
         fs::remove_file(machine.path("second").join(lost)).unwrap();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::copied::{files, two_stores};
+use crate::common::is_segment;
 use crate::common::machine::Machine;
 use crate::common::whole::first_and_seventh;
 
@@ -28,7 +29,7 @@ fn copied() -> Machine {
 /// The names that tell the thaws of segments at home.
 fn thaws(machine: &Machine) -> Vec<PathBuf> {
     let at_home = files(&machine.path("store")).into_keys();
-    let thaws = at_home.filter(|name| name.contains("/.cold-") && name.ends_with(".zst.age"));
+    let thaws = at_home.filter(|name| name.contains("/.cold-") && is_segment(name));
     thaws.map(|name| machine.path("store").join(name)).collect()
 }
 
@@ -57,7 +58,7 @@ fn ends_whole(machine: &Machine) {
 fn first_segment(machine: &Machine) -> PathBuf {
     let copy = machine.path("second");
     let names = files(&copy).into_keys();
-    let mut segments = names.filter(|name| name.ends_with(".zst.age"));
+    let mut segments = names.filter(|name| is_segment(name));
     copy.join(segments.next().unwrap())
 }
 

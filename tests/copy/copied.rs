@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use crate::common::is_segment;
 use crate::common::machine::{Machine, fed_config};
 use crate::common::whole::first_and_seventh;
 
@@ -108,7 +109,7 @@ fn what_a_run_left_half_done_is_ended_by_the_next() {
     machine.run("copy home --to second");
     let whole = files(&machine.path("second"));
     let key = whole.keys().find(|key| key.ends_with("key.age")).unwrap();
-    let segment = whole.keys().find(|key| key.ends_with(".zst.age")).unwrap();
+    let segment = whole.keys().find(|key| is_segment(key)).unwrap();
     for gone in [vec![key], vec![key, segment]] {
         for gone in gone {
             fs::remove_file(machine.path("second").join(gone)).unwrap();

@@ -14,6 +14,7 @@ use super::pruned::{Life, NEW, OLD, deleted_in, set};
 use super::repaired::{Side, repair};
 use crate::common::bucket::{OwnBucket, write_credentials};
 use crate::common::faults::Faults;
+use crate::common::is_segment;
 use crate::common::s3_server::{ACCESS_KEY, BUCKET, Bucket, Config, Locking, S3Server, SECRET_KEY};
 
 /// For how many days a bucket locks what is put.
@@ -70,7 +71,7 @@ fn a_repair_waits_for_a_lock_and_then_leaves_the_sound_version_alone() {
     let pair = Pair::new(archived_in_memory().copy(), None, store);
     pair.copy(CopyRequest::default(), &Faults::none()).unwrap();
     let whole = objects(pair.home.as_ref());
-    let mut segments = whole.keys().filter(|key| key.ends_with(".zst.age"));
+    let mut segments = whole.keys().filter(|key| is_segment(key));
     let (damaged, hidden) = (segments.next().unwrap(), segments.next().unwrap());
     let at = |key: &str| format!("some/prefix/{key}");
     bucket

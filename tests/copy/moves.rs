@@ -7,6 +7,7 @@ use std::path::Path;
 use super::copied::{archived, files, two_stores};
 use super::pair::is_entry;
 use crate::common::bucket::write_credentials;
+use crate::common::is_segment;
 use crate::common::machine::{Machine, Run};
 use crate::common::s3_server::{ACCESS_KEY, BUCKET, Config, S3Server, SECRET_KEY};
 use crate::common::stream_builder::StreamBuilder;
@@ -271,7 +272,7 @@ fn a_place_that_is_no_copy_that_is_up_to_date_does_not_become_home() {
     refused(&machine, moving, 1, "lacks ledger entry 4");
     ok(machine.run("copy home --to second"));
     let whole = files(&machine.path("second"));
-    let segment = whole.keys().find(|key| key.ends_with(".zst.age")).unwrap();
+    let segment = whole.keys().find(|key| is_segment(key)).unwrap();
     let segment = machine.path("second").join(segment);
     let sealed = fs::read(&segment).unwrap();
     fs::remove_file(&segment).unwrap();

@@ -11,6 +11,7 @@ use coldchain::progress::Quiet;
 use coldchain::store::{DEFAULT_LISTING_BYTES, Layer, MemoryStore, NewObject, ObjectKind, Store};
 
 use crate::common::faults::{Faults, FaultyStore};
+use crate::common::is_segment;
 use crate::common::lab::Lab;
 use crate::common::rng::Rng;
 use crate::common::stream_builder::StreamBuilder;
@@ -106,7 +107,7 @@ impl Pair {
             Some(home) => {
                 for (key, bytes) in lab.objects() {
                     let sha256 = Sha256::of(&bytes);
-                    let role = if key.ends_with(".zst.age") {
+                    let role = if is_segment(key) {
                         ObjectKind::Segment
                     } else {
                         ObjectKind::Ledger

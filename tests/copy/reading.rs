@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::common::is_segment;
 use crate::common::loopfs::{LoopFs, real_btrfs_available};
 use crate::common::machine::{LIVE_CONFIG, Machine, Run, fed_config};
 use crate::common::rng::Rng;
@@ -41,7 +42,7 @@ fn segments(machine: &Machine, store: &str, date: &str) -> Vec<PathBuf> {
     let archive = archives.next().expect("it has the archive").path();
     let files = fs::read_dir(archive).unwrap().map(|it| it.unwrap().path());
     let mut files: Vec<_> = files
-        .filter(|path| path.to_string_lossy().ends_with(".zst.age"))
+        .filter(|path| is_segment(path.to_string_lossy()))
         .collect();
     files.sort();
     files

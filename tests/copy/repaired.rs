@@ -13,6 +13,7 @@ use coldchain::model::{Sha256, VerifyLevel};
 use coldchain::store::{NewObject, ObjectKind, Store};
 
 use crate::common::faults::{Faults, Mode, Point};
+use crate::common::is_segment;
 use crate::common::stream_builder::StreamBuilder;
 use crate::copied::{archived as two_archives, files};
 use crate::pair::{MARKER, Pair, SECOND, archived, objects};
@@ -255,7 +256,7 @@ fn what_the_other_place_has_damaged_too_stays_and_the_others_are_repaired() {
         let (store, other) = (side.store(&pair), side.other().store(&pair));
         let before = objects(store);
         let all = keys(store);
-        let segments: Vec<_> = all.iter().filter(|it| it.ends_with(".zst.age")).collect();
+        let segments: Vec<_> = all.iter().filter(|it| is_segment(it)).collect();
         let [lost, gone, mended] = [0, 3, 6].map(|nth| segments[nth].as_str());
         strike(store, lost, Kind::Flipped);
         strike(other, lost, Kind::Longer);
@@ -316,7 +317,7 @@ fn damage_on_the_way_is_no_damage() {
     for side in Side::BOTH {
         let pair = copied();
         let store = side.store(&pair);
-        let segment = keys(store).into_iter().find(|it| it.ends_with(".zst.age"));
+        let segment = keys(store).into_iter().find(|it| is_segment(it));
         let segment = segment.unwrap();
         let sound = store.get(&store.locate(&segment), u64::MAX).unwrap();
         strike(store, &segment, Kind::Flipped);
@@ -368,7 +369,7 @@ fn without_the_right_to_delete_or_under_a_lock_the_damaged_object_stays() {
             let store = side.store(&pair);
             let before = objects(store);
             let all = keys(store);
-            let segments: Vec<_> = all.iter().filter(|it| it.ends_with(".zst.age")).collect();
+            let segments: Vec<_> = all.iter().filter(|it| is_segment(it)).collect();
             let (kept_back, missing) = (segments[0], segments[4]);
             strike(store, kept_back, Kind::Flipped);
             strike(store, missing, Kind::Missing);
@@ -604,10 +605,7 @@ fn what_cant_be_repaired_says_why_and_what_to_do() {
     assert!(run.stdout.contains(r#""repaired":[],"#), "{}", run.stdout);
     assert!(files(&machine.path("store")) == before);
     // A segment that no place has any more, and one that the copy has.
-    let segments: Vec<_> = before
-        .keys()
-        .filter(|it| it.ends_with(".zst.age"))
-        .collect();
+    let segments: Vec<_> = before.keys().filter(|it| is_segment(it)).collect();
     for (directory, name) in [("store", 0), ("second", 0), ("store", 1)] {
         fs::remove_file(machine.path(directory).join(segments[name])).unwrap();
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{TimeDelta, Utc};
 
+use crate::common::is_segment;
 use crate::common::machine::{Machine, fed_config};
 use crate::common::stream_builder::StreamBuilder;
 use coldchain::model::size::Bytes;
@@ -43,7 +44,7 @@ fn segments_below(directory: &Path) -> Vec<PathBuf> {
     paths
         .filter(|path| {
             let name = path.file_name().unwrap().to_str().unwrap();
-            name.starts_with("000000-") && name.ends_with(".zst.age")
+            name.starts_with("000000-") && is_segment(name)
         })
         .collect()
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::common::is_segment;
 use crate::common::loopfs::{LoopFs, real_btrfs_available};
 use crate::common::rng::Rng;
 use crate::common::s3_server::{BUCKET, Config, ENV, Mode, Operation, S3Server};
@@ -65,7 +66,7 @@ impl Cold {
     fn segments(&self) -> usize {
         let objects = self.server.objects(BUCKET);
         let names = objects.keys();
-        names.filter(|key| key.ends_with(".zst.age")).count()
+        names.filter(|key| is_segment(key)).count()
     }
 
     /// How many requests for a thaw came.
@@ -78,7 +79,7 @@ impl Cold {
         let requests = self.server.requests();
         let of_segments = requests
             .iter()
-            .filter(|one| one.operation == Operation::Get && one.key.ends_with(".zst.age"));
+            .filter(|one| one.operation == Operation::Get && is_segment(&one.key));
         of_segments.count()
     }
 
@@ -442,7 +443,7 @@ fn a_segment_that_is_missing_is_found_before_anything_is_asked_for() {
     }
     let cold = Cold::new("DEEP_ARCHIVE", "");
     let objects = cold.server.objects(BUCKET);
-    let lost = objects.keys().rfind(|key| key.ends_with(".zst.age"));
+    let lost = objects.keys().rfind(|key| is_segment(key));
     cold.server.lose(BUCKET, lost.unwrap());
     let ran = cold.thaw(&[]);
     assert_eq!(ran.code, Some(6), "{ran:?}");

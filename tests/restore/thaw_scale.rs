@@ -24,6 +24,7 @@ use coldchain::store::{
 
 use crate::common::bucket::{OwnBucket, open};
 use crate::common::faults::Faults;
+use crate::common::is_segment;
 use crate::common::lab::{Lab, SOURCE};
 use crate::common::loopfs::real_btrfs_available;
 use crate::common::s3_server::{
@@ -116,7 +117,7 @@ impl Observer for Heard {
 /// Puts what a lab has into another store.
 fn put_all(lab: &Lab, store: &dyn Store) {
     for (key, bytes) in lab.objects() {
-        let role = if key.ends_with(".zst.age") {
+        let role = if is_segment(key) {
             ObjectKind::Segment
         } else {
             ObjectKind::Ledger
@@ -294,7 +295,7 @@ fn a_batch_job_names_what_is_still_cold_and_its_thaw_is_seen_as_any_other() {
         .server
         .objects(BUCKET)
         .into_keys()
-        .filter(|key| key.ends_with(".zst.age"))
+        .filter(|key| is_segment(key))
         .collect();
     let named: Vec<&str> = all.iter().map(|object| object.key.as_str()).collect();
     assert_eq!(named, in_bucket);
@@ -391,7 +392,7 @@ fn the_pace_of_a_thaw_is_set_and_a_wrong_one_is_refused() {
         assert!(ran.stderr.contains("from 1 to 1000"), "{ran:?}");
     }
     let segments = server.objects(BUCKET);
-    let segments = segments.keys().filter(|key| key.ends_with(".zst.age"));
+    let segments = segments.keys().filter(|key| is_segment(key));
     let segments = u32::try_from(segments.count()).unwrap();
     let begun = Instant::now();
     let ran = sandbox.run(["thaw", SOURCE, "--yes", "--requests-per-second=2"]);

@@ -14,6 +14,7 @@ use coldchain::store::{Operation, RecordingStore, Store};
 use serde_json::{Value, json};
 
 use crate::common::faults::Faults;
+use crate::common::is_segment;
 use crate::common::lab::{Lab, SOURCE};
 use crate::common::machine::{Machine, Run, fed_config};
 use crate::common::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
@@ -509,7 +510,7 @@ fn nothing_that_verifies_writes_to_the_store_thaws_or_deletes() {
     let segment = lab
         .objects()
         .into_keys()
-        .find(|key| key.ends_with(".zst.age"))
+        .find(|key| is_segment(key))
         .unwrap();
     lab.store.delete(&lab.store.locate(&segment)).unwrap();
     record(true);

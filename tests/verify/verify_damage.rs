@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::common::bucket::{open, settings, write_credentials};
 use crate::common::faults::Faults;
+use crate::common::is_segment;
 use crate::common::lab::{Lab, SOURCE};
 use crate::common::machine::{Machine, Run, Talk, fed_config};
 use crate::common::s3_server::{
@@ -473,7 +474,7 @@ fn what_was_found_is_recorded_although_a_stalled_store_keeps_a_check_from_ending
         .damage(BUCKET, &damaged, |bytes| bytes[100] ^= 1);
     let mut keys = bucketed.server.objects(BUCKET).into_keys();
     let last = keys
-        .find(|key| key.contains("-incr-") && key.ends_with(".zst.age"))
+        .find(|key| key.contains("-incr-") && is_segment(key))
         .unwrap();
     let stall = Fault::on(Operation::Get, FaultKind::Stall(None));
     bucketed.server.fail(stall.key(&last).always());

@@ -42,7 +42,8 @@ impl Mutation {
     pub(crate) fn choose(case: u64, shelf: &Shelf, rng: &mut Rng) -> Self {
         let all = shelf.keys();
         let entries: Vec<String> = shelf.keys_ending(".entry");
-        let segments: Vec<String> = shelf.keys_ending(".zst.age");
+        let mut segments: Vec<String> = shelf.keys_ending(".zst.age");
+        segments.retain(crate::common::is_segment);
         let key = rng.pick(&all).clone();
         let length = shelf.bytes(&key).len();
         let at = rng.length(0, length);
