@@ -74,6 +74,17 @@ impl StreamBuilder {
         Self::header(protocol).snapshot(b"2026-11-21", OWN, CTRANSID, PARENT, 4000)
     }
 
+    /// How many commands there are.
+    pub fn commands(&self) -> usize {
+        let mut rest = &self.bytes[17..];
+        let mut count = 0;
+        while let Some((length, _)) = rest.split_first_chunk() {
+            rest = &rest[10 + u32::from_le_bytes(*length) as usize..];
+            count += 1;
+        }
+        count
+    }
+
     /// Any bytes.
     pub fn raw(mut self, bytes: &[u8]) -> Self {
         self.bytes.extend(bytes);

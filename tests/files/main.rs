@@ -7,3 +7,4 @@ mod busy_tree;
 mod clone_range;
 mod contents;
 mod oracle;
+mod replay_rules;
