@@ -50,6 +50,7 @@ impl Source {
             protocol: Protocol::V1,
             segment_bytes: DEFAULT_SEGMENT_BYTES,
             contents: true,
+            index: true,
             schedule: ScheduleKeys::default().over(&ScheduleKeys::default()),
         }
     }

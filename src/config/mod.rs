@@ -70,6 +70,7 @@ const KEYS: &[&str] = &[
     "state_dir",
     "segment_size",
     "contents",
+    "index",
     "compression",
     "compression_levels",
     "threads",
@@ -279,6 +280,7 @@ impl Config {
         let inherited = Inherited {
             segment_bytes,
             contents: top.read("contents", Field::boolean)?.unwrap_or(true),
+            index: top.read("index", Field::boolean)?.unwrap_or(true),
             keep: top.read("keep", source::keep_of)?,
             schedule: ScheduleKeys::read(&top)?,
         };

@@ -31,6 +31,7 @@ pub(super) const KEYS: &[&str] = &[
     "compressed_data",
     "segment_size",
     "contents",
+    "index",
     "schedule",
     "pull",
 ];
@@ -43,6 +44,7 @@ const ARCHIVING_KEYS: &[&str] = &[
     "compressed_data",
     "segment_size",
     "contents",
+    "index",
     "schedule",
 ];
 
@@ -80,6 +82,8 @@ pub struct Source {
     pub segment_bytes: u64,
     /// Whether each archive gets contents, which say what files it has. Default: yes.
     pub contents: bool,
+    /// Whether this machine keeps an index of the files in its archives. Default: yes.
+    pub index: bool,
     /// When and how it is archived, and for how long archives are kept.
     pub schedule: ScheduleConfig,
 }
@@ -135,6 +139,7 @@ pub struct Live {
 pub(super) struct Inherited {
     pub(super) segment_bytes: u64,
     pub(super) contents: bool,
+    pub(super) index: bool,
     pub(super) keep: Option<KeepSnapshots>,
     pub(super) schedule: ScheduleKeys,
 }
@@ -197,6 +202,9 @@ fn read(
         contents: section
             .read("contents", Field::boolean)?
             .unwrap_or(inherited.contents),
+        index: section
+            .read("index", Field::boolean)?
+            .unwrap_or(inherited.index),
         schedule,
     })
 }

@@ -45,6 +45,10 @@ const TOP: &str = r#"
 # questions about files of any date need it.
 #contents = true
 
+# Keep an index of the files in all archives here, below `files` in the state directory: about 150 MB for a million files.
+# It is made after each archive, and answers `ls`, `find`, `history`, `diff` and `du`.
+#index = true
+
 # zstd level, 1 to 19, or "auto". With "auto", coldchain chooses a level between the two below, so that the
 # upload does not wait: a slow upload gets smaller archives.
 # ("auto" has zstd's levels 1 to 9, 18 and 19, and at 11 and 12 steps of its own that save more than zstd's.)
@@ -119,6 +123,7 @@ const SOURCE_AND_STORE: &str = r#"
 # This source's own segment size, and its own values for single keys of [schedule].
 #segment_size = "128MiB"
 #contents = true
+#index = true
 #schedule = { max_incrementals = 11 }
 # The subvolume gets its content by rsync, before each snapshot: for machines and filesystems without btrfs;
 # docs/pull.md. The block belongs to the [[source]] above it.

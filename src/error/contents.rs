@@ -16,6 +16,14 @@ pub enum ContentsFault {
         /// What is wrong.
         what: String,
     },
+    /// They can't be read, or do not fit what they are built on.
+    #[error("cannot use the contents of {archive}: {what}")]
+    Unusable {
+        /// The archive.
+        archive: ArchiveId,
+        /// Why.
+        what: String,
+    },
     /// A copy has an archive whole, but not its contents.
     #[error("copied {archive} to {to} without its contents")]
     NotCopied {
@@ -35,6 +43,9 @@ impl ContentsFault {
                 "run `coldchain verify --repair-from` with a place that has them sound; the archive can be restored \
                  without them",
             ),
+            Self::Unusable { archive, .. } => exit(ExitCode::Integrity).hint(format!(
+                "run `coldchain verify --deep` to compare them with the archive; {archive} can be restored without them"
+            )),
             Self::NotCopied { source, .. } => exit(source.exit_code()).hint_of(source.hint()),
         }
     }

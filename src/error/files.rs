@@ -5,11 +5,17 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 
 use super::{Advice, Error, ExitCode, exit};
-use crate::files_db::IndexReadError;
+use crate::files_db::{FilesDbError, IndexReadError};
 use crate::model::{ArchiveId, SnapshotName, SourceName, shell};
 
 impl From<IndexReadError> for Error {
     fn from(error: IndexReadError) -> Self {
+        Self::Files(error.into())
+    }
+}
+
+impl From<FilesDbError> for Error {
+    fn from(error: FilesDbError) -> Self {
         Self::Files(error.into())
     }
 }
@@ -131,6 +137,9 @@ pub enum FilesError {
     /// No user has this name here.
     #[error("no user of this machine has the name `{0}`")]
     UnknownOwner(String),
+    /// The file index can't be brought up to date.
+    #[error(transparent)]
+    IndexDb(#[from] FilesDbError),
     /// The file index can't be read.
     #[error(transparent)]
     Index(#[from] IndexReadError),
@@ -221,6 +230,13 @@ impl FilesError {
             Self::UnknownOwner(_) => {
                 exit(ExitCode::Usage).hint("give the user's number: an archive has numbers alone")
             }
+            Self::IndexDb(FilesDbError::Busy(_)) => {
+                exit(ExitCode::Failed).hint("wait until it has ended, then run the command again")
+            }
+            Self::IndexDb(error) if error.is_damage() => exit(ExitCode::Failed)
+                .hint("delete the directory `files` in the state directory: it is made anew from the contents of the archives"),
+            Self::IndexDb(_) => exit(ExitCode::Failed)
+                .hint("check that the state directory can be written and has free space, then run the command again"),
             Self::Index(error) => exit(ExitCode::Failed).hint(format!(
                 "delete {}: it is made anew from the contents of the archives",
                 shell::path(error.path())

@@ -309,7 +309,7 @@ fn a_config_that_means_something_else_is_named_with_line_and_key() {
     let machine = Machine::new();
     let store = "[store.disk]\ntype = \"dir\"\npath = \"$T/store\"\n";
     let keys = "known: `name`, `subvolume`, `snapshots`, `keep`, `keep_days`, `links`, `keep_snapshots_days`, `keep_snapshots`, `latest_only`, \
-                `store`, `copies`, `archive_as`, `protocol`, `compressed_data`, `segment_size`, `contents`, `schedule`, `pull`";
+                `store`, `copies`, `archive_as`, `protocol`, `compressed_data`, `segment_size`, `contents`, `index`, `schedule`, `pull`";
     let needs = |key: &str| {
         format!(
             "error: $T/config.toml:8: `source.{key}` has no effect in a source without a `store`\n\

@@ -33,6 +33,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
         protocol: Protocol::V1,
         segment_bytes: 128 << 20,
         contents: true,
+        index: true,
         schedule: ScheduleConfig {
             days: vec![1, 7, 14, 21],
             max_incrementals: 11,

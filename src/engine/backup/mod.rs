@@ -38,6 +38,7 @@ use crate::engine::context::inventory::try_to_renew_inventory;
 use crate::engine::context::open_source::{OpenSource, retain_until};
 use crate::engine::context::session::{LockedSource, Session};
 use crate::engine::context::state_dir::StateDir;
+use crate::engine::files::index::after_commit::index_new;
 use crate::engine::ledger::listing::{look_after, verify_listed};
 use crate::engine::ledger::sync::{self, LedgerState};
 use crate::engine::prune::{PruneAsked, prune_open};
@@ -175,6 +176,7 @@ impl Nightly<'_> {
             Ok(nothing) => nothing,
             Err(error) if archives.is_empty() => return Err(error),
             Err(error) => {
+                index_new(self.session, &archives, catalog);
                 return Ok(Outcome::Archived {
                     archives,
                     later: Some(Box::new(error)),
@@ -193,6 +195,7 @@ impl Nightly<'_> {
             });
         }
         let later = self.afterwards(&archives, catalog).err().map(Box::new);
+        index_new(self.session, &archives, catalog);
         Ok(Outcome::Archived { archives, later })
     }
 

@@ -4,8 +4,8 @@
 //! opens it in one of them. [`history`] compares its versions, and [`get`] copies one. No link in a copy is ever
 //! followed, and nothing outside of a copy is read.
 //!
-//! [`contents`] reads what an archive says of its files, [`replay`] makes a tree of it, and [`questions`] answers from the
-//! local index what archives have.
+//! [`contents`] reads what an archive says of its files, [`replay`] makes a tree of it, and [`index`] puts that into the local
+//! index, from which [`questions`] answers what archives have.
 
 pub(super) mod attributes;
 mod compare;
@@ -16,6 +16,7 @@ pub(super) mod difference;
 mod entry;
 pub(super) mod get;
 pub(super) mod history;
+pub(in crate::engine) mod index;
 pub(super) mod locate;
 pub(super) mod plain_copies;
 pub(super) mod questions;

@@ -14,6 +14,10 @@ pub(super) fn samples() -> Vec<Error> {
     };
     [
         damaged(),
+        ContentsFault::Unusable {
+            archive: archive(),
+            what: "a rename command on `a`, which is not there".to_owned(),
+        },
         ContentsFault::NotCopied {
             archive: archive(),
             to: store(),

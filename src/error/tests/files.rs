@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::mail;
+use super::{io, mail};
 use crate::error::{Error, FilesError};
-use crate::files_db::IndexReadError;
+use crate::files_db::{FilesDbError, IndexReadError};
 use crate::model::SnapshotName;
 
 pub(super) fn samples() -> Vec<Error> {
@@ -76,6 +76,13 @@ pub(super) fn samples() -> Vec<Error> {
         FilesError::Index(IndexReadError::Damaged {
             path: path(),
             what: "a directory is below itself",
+        }),
+        FilesError::IndexDb(FilesDbError::Busy(path())),
+        FilesError::IndexDb(FilesDbError::Damaged("a name leads to no object")),
+        FilesError::IndexDb(FilesDbError::File {
+            doing: "open",
+            path: path(),
+            source: io(),
         }),
         FilesError::TargetExists(path()),
         FilesError::TargetIsDirectory(path()),

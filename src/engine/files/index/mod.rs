@@ -1,0 +1,41 @@
+//! The file index of a source: made from the contents of its archives, after each backup and when a question is asked.
+//!
+//! It is derived. A failure to make it is never one of a backup, and whatever is in it can be made anew.
+
+pub(in crate::engine) mod after_commit;
+mod low_priority;
+pub(in crate::engine) mod replayed;
+pub(in crate::engine) mod up_to_date;
+
+use std::path::PathBuf;
+
+use crate::config::Config;
+use crate::engine::context::state_dir::StateDir;
+use crate::engine::files::questions::index_file;
+use crate::files_db::{ArchiveToLoad, LoadBase};
+use crate::model::entry::ArchiveEntry;
+use crate::model::{ContentsRecord, LedgerId, Sha256};
+
+/// Returns the path of the index of a ledger's archives.
+fn index_path(config: &Config, ledger: &LedgerId) -> PathBuf {
+    StateDir::new(&config.state_dir).file(&index_file(ledger))
+}
+
+/// Returns what the index has to know of an archive with these contents.
+fn to_load(entry: &ArchiveEntry, contents: &ContentsRecord) -> (ArchiveToLoad, LoadBase) {
+    let archive = ArchiveToLoad {
+        id: entry.id,
+        date: entry.date,
+        contents: digest(contents),
+    };
+    let base = entry
+        .send_parent
+        .map_or(LoadBase::Nothing, LoadBase::Archive);
+    (archive, base)
+}
+
+/// The digest of a record of contents: an archive with others has to be indexed anew.
+fn digest(contents: &ContentsRecord) -> Sha256 {
+    let record = serde_json::to_vec(contents).expect("a record is plain data");
+    Sha256::of(&record)
+}

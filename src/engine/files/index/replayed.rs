@@ -1,0 +1,97 @@
+//! Loads one archive into the index: its contents, replayed.
+
+use std::io::{BufReader, Read};
+
+use crate::btrfs::{ContentsReader, Expect};
+use crate::engine::files::replay::refusal::ReplayError;
+use crate::engine::files::replay::replay;
+use crate::engine::files::replay::tree::FileTree;
+use crate::error::{ContentsFault, Error, in_words};
+use crate::files_db::{ArchiveToLoad, FilesDb, LoadBase, Loading};
+use crate::interrupt::Interrupt;
+use crate::model::file_node::{Changed, FileNode, ObjectId};
+
+/// Bytes of contents that are read at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// How many changes are made before it is looked whether to stop.
+const CHANGES_AT_ONCE: u32 = 1024;
+
+/// Loads an archive into an index from its contents: the stream without its file data. `expect` is what the ledger says of
+/// the stream. After an error, the index is as it was.
+pub fn load_contents(
+    db: &mut FilesDb,
+    (archive, base): (ArchiveToLoad, LoadBase),
+    expect: Expect,
+    contents: impl Read,
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    let unusable = |error: &dyn std::error::Error| {
+        Error::Contents(ContentsFault::Unusable {
+            archive: archive.id,
+            what: in_words(error),
+        })
+    };
+    let contents = BufReader::with_capacity(READ_BYTES, contents);
+    let mut reader = ContentsReader::open(contents, expect).map_err(|error| unusable(&error))?;
+    let mut tree = IndexTree {
+        loading: db.load(archive, base)?,
+        interrupt,
+        changes: 0,
+    };
+    match replay(&mut reader, &mut tree) {
+        Ok(_) => {}
+        Err(ReplayError::Tree(error)) => return Err(error),
+        Err(error) => return Err(unusable(&error)),
+    }
+    Ok(tree.loading.commit()?)
+}
+
+/// The tree of an archive that is being loaded.
+struct IndexTree<'l> {
+    loading: Loading<'l>,
+    interrupt: &'l Interrupt,
+    changes: u32,
+}
+
+impl FileTree for IndexTree<'_> {
+    type Error = Error;
+
+    fn child(&mut self, directory: ObjectId, name: &[u8]) -> Result<Option<ObjectId>, Error> {
+        Ok(self.loading.child(directory, name)?)
+    }
+
+    fn node(&mut self, object: ObjectId) -> Result<FileNode, Error> {
+        Ok(self.loading.node(object)?)
+    }
+
+    fn create(&mut self, node: &FileNode) -> Result<ObjectId, Error> {
+        self.changes += 1;
+        if self.changes == CHANGES_AT_ONCE {
+            self.changes = 0;
+            self.interrupt.check()?;
+        }
+        Ok(self.loading.create(node)?)
+    }
+
+    fn set(&mut self, object: ObjectId, node: &FileNode, changed: Changed) -> Result<(), Error> {
+        Ok(self.loading.set(object, node, changed)?)
+    }
+
+    fn cost(&mut self, object: ObjectId, bytes: u64) -> Result<(), Error> {
+        self.loading.cost(object, bytes);
+        Ok(())
+    }
+
+    fn link(&mut self, directory: ObjectId, name: &[u8], object: ObjectId) -> Result<(), Error> {
+        Ok(self.loading.link(directory, name, object)?)
+    }
+
+    fn unlink(&mut self, directory: ObjectId, name: &[u8]) -> Result<(), Error> {
+        Ok(self.loading.unlink(directory, name)?)
+    }
+
+    fn is_empty(&mut self, directory: ObjectId) -> Result<bool, Error> {
+        Ok(self.loading.is_empty(directory)?)
+    }
+}
