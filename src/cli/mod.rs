@@ -5,6 +5,7 @@ mod catalog;
 mod copy;
 mod files;
 mod import;
+mod index;
 mod key;
 mod mirror;
 mod mirror_server;
@@ -34,6 +35,7 @@ pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
 pub use copy::Copy;
 pub use files::{Get, History, Yesterday};
 pub use import::{Import, ImportBtrsend};
+pub use index::Index;
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use mirror::Mirror;
 pub use mirror_server::MirrorServer;
@@ -191,6 +193,8 @@ pub enum Command {
     Diff(Diff),
     /// What directories weigh in an archive, or in each
     Du(Du),
+    /// Make contents for archives that have none, so that their files can be listed and found
+    Index(Index),
     /// Every version of a file or directory, over all snapshots, local mirrors and archives
     History(History),
     /// The path of a file's version of one day ago

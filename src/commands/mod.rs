@@ -18,6 +18,7 @@ mod history;
 pub(crate) mod identity;
 mod import;
 mod imported;
+mod index;
 mod init;
 mod key;
 mod kit;
@@ -89,6 +90,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Find(args) => find::run(&args, everywhere),
         Command::Diff(args) => diff::run(&args, everywhere),
         Command::Du(args) => du::run(&args, everywhere),
+        Command::Index(args) => index::run(&args, everywhere),
         Command::History(args) => history::run(&args, everywhere),
         Command::Yesterday(args) => yesterday::run(&args, everywhere),
         Command::Get(args) => get::run(&args, everywhere),

@@ -65,6 +65,7 @@ pub use copy::run::copy;
 pub use copy::target::{copy_store, refuse_move_into_vault};
 pub use doctor::{StoreReport, doctor};
 pub use files::attributes::NotKept;
+pub use files::contents::attach::{ContentsMade, ContentsRequest, make_contents, without_contents};
 pub use files::contents::kept::KeptContents;
 pub use files::copy_tree::CopiedTree;
 pub use files::difference::ContentDifference;

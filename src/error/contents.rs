@@ -24,6 +24,28 @@ pub enum ContentsFault {
         /// Why.
         what: String,
     },
+    /// The stream of an archive is not one that contents can be made of.
+    #[error("cannot make the contents of {archive}: {what}")]
+    Unmade {
+        /// The archive.
+        archive: ArchiveId,
+        /// Why.
+        what: String,
+    },
+    /// The identities open some archives, and not these.
+    #[error("cannot open {unopened} of the archives without contents with {identity}")]
+    Unopened {
+        /// The name of the identities.
+        identity: String,
+        /// How many archives they do not open.
+        unopened: usize,
+    },
+    /// Segments are cold, and the run was not asked to thaw them.
+    #[error("cannot read {archives} of the archives without contents: their segments are cold")]
+    Cold {
+        /// How many archives.
+        archives: usize,
+    },
     /// A copy has an archive whole, but not its contents.
     #[error("copied {archive} to {to} without its contents")]
     NotCopied {
@@ -46,6 +68,14 @@ impl ContentsFault {
             Self::Unusable { archive, .. } => exit(ExitCode::Integrity).hint(format!(
                 "run `coldchain verify --deep` to compare them with the archive; {archive} can be restored without them"
             )),
+            Self::Unmade { .. } => exit(ExitCode::Integrity)
+                .hint("run `coldchain verify --deep` with the same identity to see what is damaged"),
+            Self::Unopened { .. } => exit(ExitCode::Failed).hint(
+                "give the recovery kit or an identity that opens them with --identity; the others have contents now",
+            ),
+            Self::Cold { .. } => exit(ExitCode::Thawing).hint(
+                "add --thaw to ask for them, which costs money; --plan says how much. The others have contents now",
+            ),
             Self::NotCopied { source, .. } => exit(source.exit_code()).hint_of(source.hint()),
         }
     }

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod contents;
 mod mutations;
 mod verify;
 mod verify_damage;

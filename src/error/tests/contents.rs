@@ -18,6 +18,15 @@ pub(super) fn samples() -> Vec<Error> {
             archive: archive(),
             what: "a rename command on `a`, which is not there".to_owned(),
         },
+        ContentsFault::Unmade {
+            archive: archive(),
+            what: "its stream is not the one that was archived".to_owned(),
+        },
+        ContentsFault::Unopened {
+            identity: "kit.txt".to_owned(),
+            unopened: 2,
+        },
+        ContentsFault::Cold { archives: 3 },
         ContentsFault::NotCopied {
             archive: archive(),
             to: store(),

@@ -2,6 +2,7 @@
 //!
 //! A backup makes them while the stream passes (`engine/backup/pipeline.rs`).
 
+pub(in crate::engine) mod attach;
 pub(in crate::engine) mod fetch;
 pub(in crate::engine) mod kept;
 pub(in crate::engine) mod objects;
