@@ -47,6 +47,7 @@ pub(super) fn samples() -> Vec<Error> {
             source_name: mail(),
             archived: "3 archives".to_owned(),
         },
+        FilesError::IndexOff(mail()),
         FilesError::NoIndexSoOld {
             source_name: mail(),
             before: date.date,
