@@ -348,7 +348,9 @@ impl ServedLab {
                             what: what.clone(),
                         });
                         let done = act(&served, &little_patience());
-                        assert!(served.server.faults_struck() > 0, "it was not struck");
+                        // A machine that is busy may give up before it comes to that.
+                        let is_struck = served.server.faults_struck() > 0;
+                        assert!(is_struck || done.is_err(), "it was not struck");
                         served.server.clear_faults();
                         check(&served, done);
                     });
