@@ -10,7 +10,7 @@ use super::list::copies::places_of;
 use super::output::{answer, answer_json, count, sealed_percent};
 use super::target::{WantedArchive, chosen};
 use super::{load_to_read, require_catalog};
-use crate::catalog::{ArchiveRow, SegmentRow, SourceRow, VerificationRow};
+use crate::catalog::{ArchiveRow, Catalog, SegmentRow, SourceRow, VerificationRow};
 use crate::cli::{Everywhere, Show};
 use crate::config::{Config, StoreConfig};
 use crate::engine::{
@@ -103,43 +103,54 @@ fn of_source(args: &Show, everywhere: &Everywhere) -> Result<(), Error> {
         1 => {
             let (source, archive) = found.remove(0);
             catalog.turn_to(places.get(&source.name).copied().flatten());
-            let segments = catalog.segments(&archive.id)?;
-            let contents = catalog.contents(&archive.id)?;
-            let mut checks = catalog.verifications(&source.ledger)?;
-            checks.retain(|check| check.archive == archive.id);
-            let copies = known_copies(&config, config.source(source.name.as_str())?, &catalog)?;
-            let mut is_copy = copies
-                .iter()
-                .map(|copy| is_place(&copy.store, &source.store));
-            let is_home = !is_copy.any(|is_copy| is_copy);
-            let places = (!copies.is_empty() && archive.is_visible())
-                .then(|| places_of(&archive.id, is_home, &copies));
-            let awaits_inventory = awaits_inventory(&config, &source, &archive);
-            if everywhere.json {
-                let mut shown = to_json(&source, &archive, (&segments, contents.as_ref()), &checks);
-                shown["awaits_inventory"] = json!(awaits_inventory);
-                if let Some(places) = places {
-                    shown["places"] = json!(places);
-                }
-                answer_json(&shown)
-            } else {
-                let mut text = to_text(&source, &archive, (&segments, contents.as_ref()), &checks);
-                if awaits_inventory {
-                    let waits = "the vault's inventory does not show it yet";
-                    writeln!(text, "{:14}{waits}", "waits").expect(NO_FAILURE);
-                }
-                if let Some(places) = places {
-                    let places = Line(places.join(", "));
-                    writeln!(text, "{:14}{places}", "lies in").expect(NO_FAILURE);
-                }
-                answer(&text)
-            }
+            print_one(&source, &archive, &config, &catalog, everywhere)
         }
         _ => Err(RequestError::Ambiguous {
             which: wanted.to_string(),
             sources: several.join(", "),
         }
         .into()),
+    }
+}
+
+/// Prints the one archive that was found.
+fn print_one(
+    source: &SourceRow,
+    archive: &ArchiveRow,
+    config: &Config,
+    catalog: &Catalog,
+    everywhere: &Everywhere,
+) -> Result<(), Error> {
+    let segments = catalog.segments(&archive.id)?;
+    let contents = catalog.contents(&archive.id)?;
+    let mut checks = catalog.verifications(&source.ledger)?;
+    checks.retain(|check| check.archive == archive.id);
+    let copies = known_copies(config, config.source(source.name.as_str())?, catalog)?;
+    let mut is_copy = copies
+        .iter()
+        .map(|copy| is_place(&copy.store, &source.store));
+    let is_home = !is_copy.any(|is_copy| is_copy);
+    let places = (!copies.is_empty() && archive.is_visible())
+        .then(|| places_of(&archive.id, is_home, &copies));
+    let awaits_inventory = awaits_inventory(config, source, archive);
+    if everywhere.json {
+        let mut shown = to_json(source, archive, (&segments, contents.as_ref()), &checks);
+        shown["awaits_inventory"] = json!(awaits_inventory);
+        if let Some(places) = places {
+            shown["places"] = json!(places);
+        }
+        answer_json(&shown)
+    } else {
+        let mut text = to_text(source, archive, (&segments, contents.as_ref()), &checks);
+        if awaits_inventory {
+            let waits = "the vault's inventory does not show it yet";
+            writeln!(text, "{:14}{waits}", "waits").expect(NO_FAILURE);
+        }
+        if let Some(places) = places {
+            let places = Line(places.join(", "));
+            writeln!(text, "{:14}{places}", "lies in").expect(NO_FAILURE);
+        }
+        answer(&text)
     }
 }
 

@@ -267,3 +267,43 @@ fn an_archive_that_the_vault_has_lost_keeps_no_other_from_leaving_it() {
     ends(&copy(), 6, &["2024-01-01-full-"]);
     assert_eq!(retrievals(), 0);
 }
+
+#[test]
+fn another_vaults_name_in_the_config_is_noticed_before_anything_is_stored_or_deleted() {
+    let owner = owner();
+    owner.archive(FULL);
+    ends(&read_inventory(&owner), 0, &[]);
+    let now = owner.server.clock().now();
+    owner.server.change(|state| state.create("other", now));
+    let path = owner.machine.path("config.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(
+        &path,
+        text.replace("vault = \"archives\"", "vault = \"other\""),
+    )
+    .unwrap();
+    let behind = "the config now says `home` in glacier-vault://us-east-1/other";
+    for run in [
+        owner.try_to_archive(NEXT, Some(FULL)),
+        owner.try_to_archive(NEXT, None),
+        owner.run("prune home"),
+        owner.run("copy home --to shelf --yes"),
+    ] {
+        ends(&run, 2, &[behind, "set `archive_as` and `store` back"]);
+    }
+    // What reads finds nothing there, and notes no damage.
+    ends(
+        &owner.run("verify home"),
+        0,
+        &["the vault has no inventory yet"],
+    );
+    ends(&owner.run("thaw home --yes"), 6, &["it is missing"]);
+    fs::write(&path, text).unwrap();
+    ends(&owner.run("thaw home --yes"), 5, &[]);
+    let listed = owner.run("list");
+    assert!(!listed.stdout.contains("damaged"), "{listed:?}");
+    let others = owner
+        .server
+        .change(|state| state.vault("other").archives.len());
+    assert_eq!((others, owner.server.archives().len()), (0, 1));
+}
