@@ -1,8 +1,11 @@
 //! Histories of random trees, loaded and compared with what was loaded.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 
@@ -424,58 +427,181 @@ fn check_intervals(connection: &Connection) {
     assert_eq!(lost, 0, "an object without a name is open");
 }
 
+/// An archive of a random history.
+struct Dated {
+    /// Which archive it is incremental on.
+    base: Option<usize>,
+    steps: Vec<Step>,
+    tree: Tree,
+    /// How much memory its loading has.
+    room: usize,
+}
+
+/// Archives of which most are incremental on the one before, some are fulls, and some are incremental on an older one.
+fn history(seed: u64, archives: usize) -> Vec<Dated> {
+    let mut dice = Dice(seed * 0x9e37_79b9);
+    let mut made: Vec<Dated> = Vec::new();
+    let mut newest = 1;
+    for _ in 0..archives {
+        let kind = if made.is_empty() { 0 } else { dice.throw(5) };
+        let base = match kind {
+            0 => None,
+            1 => Some(dice.throw(made.len())),
+            _ => Some(made.len() - 1),
+        };
+        let before = base.or(made.len().checked_sub(1));
+        let mut tree = before.map_or_else(Tree::new, |before| made[before].tree.clone());
+        let changes = tree.change(&mut dice, &mut newest, 25);
+        let steps = if base.is_some() { changes } else { tree.full() };
+        made.push(Dated {
+            base,
+            steps,
+            tree,
+            room: [1, 3000, usize::MAX][dice.throw(3)],
+        });
+    }
+    made
+}
+
+fn load(db: &mut FilesDb, history: &[Dated], at: usize) {
+    let dated = &history[at];
+    let (base, mut objects) = match dated.base {
+        None => (LoadBase::Nothing, HashMap::from([(1, ObjectId::ROOT)])),
+        Some(base) => {
+            let tree = &history[base].tree;
+            let objects = objects_of(&db.connection, base as i64 + 1, tree);
+            (LoadBase::Archive(archive(base).id), objects)
+        }
+    };
+    let mut loading = db.load(archive(at), base).unwrap().with_memory(dated.room);
+    play(&mut loading, &dated.steps, &mut objects);
+    loading.commit().unwrap();
+}
+
+/// Checks that an index has these archives, each as it was loaded.
+fn check_all(db: &FilesDb, history: &[Dated], what: &str) {
+    assert_eq!(db.archives().unwrap().len(), history.len(), "{what}");
+    check_intervals(&db.connection);
+    for (at, dated) in history.iter().enumerate() {
+        assert_eq!(
+            indexed(&db.connection, at as i64 + 1),
+            dated.tree.listing(),
+            "{what}: archive {at}"
+        );
+    }
+}
+
 #[test]
 fn every_date_of_random_histories_is_as_it_was_loaded() {
     for seed in 1..25 {
-        let mut dice = Dice(seed * 0x9e37_79b9);
+        let history = history(seed, 8);
         let (_directory, _, mut db) = new_index();
-        let mut trees: Vec<Tree> = Vec::new();
-        let mut newest = 1;
-        for at in 0..8 {
-            let kind = if trees.is_empty() { 0 } else { dice.throw(5) };
-            let (base, mut tree) = match kind {
-                0 => {
-                    let mut tree = trees.last().cloned().unwrap_or_else(Tree::new);
-                    tree.change(&mut dice, &mut newest, 20);
-                    (None, tree)
-                }
-                1 => {
-                    let base = dice.throw(trees.len());
-                    (Some(base), trees[base].clone())
-                }
-                _ => (Some(trees.len() - 1), trees.last().unwrap().clone()),
-            };
-            let steps;
-            let mut objects;
-            let load_base;
-            match base {
-                None => {
-                    steps = tree.full();
-                    objects = HashMap::from([(1, ObjectId::ROOT)]);
-                    load_base = LoadBase::Nothing;
-                }
-                Some(base) => {
-                    let number = base as i64 + 1;
-                    objects = objects_of(&db.connection, number, &tree);
-                    steps = tree.change(&mut dice, &mut newest, 25);
-                    load_base = LoadBase::Archive(archive(base).id);
-                }
-            }
-            let room = [1, 3000, usize::MAX][dice.throw(3)];
-            let mut loading = db.load(archive(at), load_base).unwrap().with_memory(room);
-            play(&mut loading, &steps, &mut objects);
-            loading.commit().unwrap();
-            trees.push(tree);
-            check_intervals(&db.connection);
-            for (before, tree) in trees.iter().enumerate() {
-                assert_eq!(
-                    indexed(&db.connection, before as i64 + 1),
-                    tree.listing(),
-                    "seed {seed}, archive {before} after {at}"
-                );
-            }
+        for at in 0..history.len() {
+            load(&mut db, &history, at);
+            check_all(&db, &history[..=at], &format!("seed {seed}"));
         }
     }
+}
+
+/// The variable that says which index a child loads.
+const CHILD: &str = "COLDCHAIN_TEST_INDEX";
+
+/// How many archives the history of a killed child has.
+const KILLED: (u64, usize) = (11, 30);
+
+#[test]
+#[ignore = "a child that another test starts and kills"]
+fn a_child_that_loads_until_it_is_killed() {
+    let Some(path) = std::env::var_os(CHILD) else {
+        return;
+    };
+    let history = history(KILLED.0, KILLED.1);
+    let mut db = FilesDb::open(path.as_ref(), &LEDGER).unwrap();
+    let first = db.archives().unwrap().len();
+    for at in first..history.len() {
+        eprintln!("{at}");
+        load(&mut db, &history, at);
+    }
+}
+
+#[test]
+fn an_index_is_right_after_a_kill_at_any_time() {
+    let moments: usize = std::env::var("COLDCHAIN_INDEX_KILLS").map_or(8, |kills| {
+        kills.parse().expect("COLDCHAIN_INDEX_KILLS is a number")
+    });
+    let history = history(KILLED.0, KILLED.1);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.db");
+    let mut dice = Dice(99);
+    let mut killed = 0;
+    while killed < moments {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture", "--test-threads=1"])
+            .arg("files_db::tests::a_child_that_loads_until_it_is_killed")
+            .env(CHILD, &path)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        // It is somewhere in the loading of an archive then.
+        let begun = lines.map_while(Result::ok).nth(dice.throw(4));
+        for _ in 0..dice.throw(400_000) {
+            std::hint::spin_loop();
+        }
+        child.kill().unwrap();
+        let ended = child.wait().unwrap();
+        killed += usize::from(ended.signal() == Some(9));
+        let db = FilesDb::open(&path, &LEDGER).unwrap();
+        let has = db.archives().unwrap().len();
+        check_all(&db, &history[..has], &format!("after kill {killed}"));
+        drop(db);
+        if begun.is_none() {
+            // All are loaded: from the beginning again.
+            assert!(has == history.len(), "a child ended early");
+            FilesDb::remove(&path).unwrap();
+        }
+    }
+    let mut db = FilesDb::open(&path, &LEDGER).unwrap();
+    for at in db.archives().unwrap().len()..history.len() {
+        load(&mut db, &history, at);
+    }
+    check_all(&db, &history, "in the end");
+}
+
+#[test]
+fn two_that_load_wait_for_each_other_and_a_reader_sees_whole_archives() {
+    let history = history(4, 10);
+    let (_directory, path, db) = new_index();
+    drop(db);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let mut db = FilesDb::open(&path, &LEDGER).unwrap();
+                    let has = db.archives().unwrap().len();
+                    if has == history.len() {
+                        return;
+                    }
+                    load(&mut db, &history, has);
+                }
+            });
+        }
+        loop {
+            let reader = Connection::open(&path).unwrap();
+            reader.execute_batch("BEGIN").unwrap();
+            let has: i64 = reader
+                .query_row("SELECT count(*) FROM archive", [], |row| row.get(0))
+                .unwrap();
+            for at in 0..has {
+                let tree = &history[at as usize].tree;
+                assert_eq!(indexed(&reader, at + 1), tree.listing());
+            }
+            if has as usize == history.len() {
+                return;
+            }
+        }
+    });
 }
 
 #[test]
