@@ -73,6 +73,8 @@ fn replicated_columns() -> BTreeMap<String, Vec<String>> {
     let mut scripts: Vec<_> = std::fs::read_dir(schema)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        // Schemas of other databases have directories of their own.
+        .filter(|path| path.is_file())
         .collect();
     scripts.sort();
     let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
