@@ -164,7 +164,7 @@ mod tests {
         for (length, objects) in [(1, 1), (object, 1), (object + 1, 2)] {
             let raw = bytes(length);
             let key = ArchiveKey::generate();
-            let (out, sealed) = unbounded();
+            let (out, objects_out) = unbounded();
             let mut sealer = ContentsSealer::new(&key, move |object| {
                 out.send(object).map_err(|_| SealError::Stopped)
             })
@@ -175,14 +175,14 @@ mod tests {
             sealer.finish().unwrap();
             let check = SelfCheck::new(&key, FRAME);
             let mut opened = Vec::new();
-            let sealed: Vec<SealedSegment> = sealed.iter().collect();
-            for (index, object) in (0..).zip(&sealed) {
+            let all: Vec<SealedSegment> = objects_out.iter().collect();
+            for (index, object) in (0..).zip(&all) {
                 assert_eq!(object.index, index);
                 check.check(object).unwrap();
                 let mut reader = open_segment(&object.bytes, &key, object.raw_bytes).unwrap();
                 reader.read_to_end(&mut opened).unwrap();
             }
-            assert_eq!(sealed.len(), objects);
+            assert_eq!(all.len(), objects);
             assert!(opened == raw, "{length}");
         }
     }

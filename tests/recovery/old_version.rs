@@ -1,4 +1,5 @@
-//! What a version of before makes of a ledger with archives in a vault, whose entries are of format 2.
+//! What a version of before makes of a ledger with archives in a vault, whose entries are of format 2, and of one whose
+//! archives have contents.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -212,4 +213,48 @@ fn a_version_of_before_reads_past_what_is_in_a_vault_and_changes_nothing() {
         contents() == objects,
         "it has changed something in the store"
     );
+}
+
+/// Contents are an addition to format 1: a version that does not know them reads, verifies and continues such a ledger.
+#[test]
+#[ignore = "`scripts/soak old-version` builds that version"]
+fn a_version_of_before_reads_verifies_and_continues_archives_with_contents() {
+    let before = std::env::var_os("COLDCHAIN_BEFORE").expect("it names the program");
+    let ledger = Continued::new(before);
+    let machine = &ledger.machine;
+    assert!(ledger.archive.contents.is_some());
+    let objects = machine.objects("");
+    let rebuild = "catalog rebuild --store file://$T/store --identity $T/kit";
+    ledger.old_is(rebuild, 0, "3 entries read, 2 archives");
+    ledger.old_is("list", 0, "2024-01-07");
+    ledger.old_is("verify", 0, "");
+    ledger.old_is("verify --deep --identity $T/kit", 0, "");
+    for date in ["2024-01-01", "2024-01-07"] {
+        let words =
+            format!("restore home --date {date} --stream $T/{date} --identity $T/kit --yes");
+        ledger.old_is(&words, 0, "");
+        let stream = fs::read(machine.path(date)).unwrap();
+        assert!(stream.starts_with(b"btrfs-stream\0"), "{date}");
+    }
+    for file in ["signing.key", "signing.pub", "signing.grant"] {
+        let kept = machine.path("before").join(file);
+        fs::copy(machine.state().join(file), kept).unwrap();
+    }
+    assert_eq!(machine.objects(""), objects);
+    let stream = StreamBuilder::header(1)
+        .snapshot(b"2024-01-14", [b'c'; 16], 10, [b'b'; 16], 10)
+        .write(b"file", 0, b"later")
+        .finish();
+    let input = machine.path("later");
+    fs::write(&input, stream).unwrap();
+    let mut decide = machine.command_of(&ledger.before, "decide 2024-01-14 --state-dir $T/before");
+    decide.stdin(fs::File::open(input).unwrap());
+    let run = machine.run_command(&mut decide);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    // Contents are there still, and the archive without any builds on them.
+    let kept = machine.objects("");
+    assert!(objects.iter().all(|object| kept.contains(object)));
+    let run = machine.run("verify --deep --identity $T/kit");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(machine.archived().len(), 3);
 }

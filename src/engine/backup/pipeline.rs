@@ -174,7 +174,7 @@ pub(in crate::engine) fn pass(
 fn first_cause<A, B>(giver: Result<A, Error>, taker: Result<B, Error>) -> Result<(A, B), Error> {
     match (giver, taker) {
         (Err(Error::Seal(SealError::Stopped)) | Ok(_), Err(error)) | (Err(error), _) => Err(error),
-        (Ok(given), Ok(taken)) => Ok((given, taken)),
+        (Ok(of_giver), Ok(of_taker)) => Ok((of_giver, of_taker)),
     }
 }
 
