@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::Args;
 
-use super::questions::Indexing;
 use crate::model::date_word::DateWord;
 
 /// `coldchain history`
@@ -25,8 +24,6 @@ pub struct History {
     /// Only what happened on this date or earlier
     #[arg(long, value_name = "DATE", value_parser = crate::model::ids::parse_date)]
     pub until: Option<NaiveDate>,
-    #[command(flatten)]
-    pub indexing: Indexing,
 }
 
 /// `coldchain yesterday`

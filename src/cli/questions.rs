@@ -10,15 +10,6 @@ use crate::config::parse_size;
 use crate::model::date_word::DateWord;
 use crate::model::ids::parse_date;
 
-/// How to come by the file index.
-#[derive(Debug, Args)]
-pub struct Indexing {
-    /// First index the archives that are not indexed here, from their contents; this file opens them: the recovery kit, an age
-    /// identity file, or an ssh private key
-    #[arg(long, value_name = "FILE")]
-    pub identity: Option<PathBuf>,
-}
-
 /// `coldchain ls`
 #[derive(Debug, Args)]
 pub struct Ls {
@@ -37,8 +28,6 @@ pub struct Ls {
     /// Print only the paths, each with a NUL after it and byte for byte
     #[arg(short = '0', long = "null", conflicts_with = "long")]
     pub null: bool,
-    #[command(flatten)]
-    pub indexing: Indexing,
 }
 
 /// `coldchain find`
@@ -83,8 +72,6 @@ pub struct Find {
     /// Print at most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
-    #[command(flatten)]
-    pub indexing: Indexing,
 }
 
 /// `coldchain diff`
@@ -105,8 +92,6 @@ pub struct Diff {
     /// Print at most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
-    #[command(flatten)]
-    pub indexing: Indexing,
 }
 
 /// `coldchain du`
@@ -124,8 +109,6 @@ pub struct Du {
     /// Show directories down to so many below it
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub depth: u32,
-    #[command(flatten)]
-    pub indexing: Indexing,
 }
 
 /// A range of sizes in bytes, with both ends.

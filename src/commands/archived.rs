@@ -9,17 +9,15 @@ use chrono::{DateTime, NaiveDate, TimeZone as _};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::identity::ask_for_identities;
-use super::output::observer;
 use super::{load_to_read, today};
 use crate::catalog::Catalog;
-use crate::cli::{Everywhere, Indexing};
-use crate::config::{Config, Source};
+use crate::cli::Everywhere;
+use crate::config::Config;
 use crate::engine::{
-    self, FileIndex, LocatedFile, NearestCopy, PlainCopies, RunContext, StateDir, Whereabouts,
-    WhichIndexed, bring_index_up_to_date, kind_of,
+    self, FileIndex, LocatedFile, NearestCopy, PlainCopies, StateDir, Whereabouts, WhichIndexed,
+    kind_of,
 };
-use crate::error::{Error, FilesError};
+use crate::error::Error;
 use crate::files_db::IndexedArchive;
 use crate::model::date_word::DateWord;
 use crate::model::file_node::FileNode;
@@ -46,29 +44,26 @@ impl Archived {
     }
 
     /// Returns the file that was typed, with the index of its source. Warns of archives that are not indexed.
-    /// The name of a source alone means all of it.
-    pub(super) fn ask_source(
-        &self,
-        typed: &Path,
-        indexing: &Indexing,
-        everywhere: &Everywhere,
-    ) -> Result<AskedFile<'_>, Error> {
+    pub(super) fn ask(&self, typed: &Path) -> Result<AskedFile<'_>, Error> {
+        let file = engine::locate(&self.config, typed)?;
+        self.with_index(file)
+    }
+
+    /// The same, where the name of a source alone means all of it.
+    pub(super) fn ask_source(&self, typed: &Path) -> Result<AskedFile<'_>, Error> {
         let is_source = |name: &SourceName| typed.as_os_str() == OsStr::new(name.as_str());
         let named = self.config.sources.iter().find(|it| is_source(&it.name));
-        let file = match named {
-            Some(source) => LocatedFile {
+        match named {
+            Some(source) => self.with_index(LocatedFile {
                 source,
                 below: PathBuf::new(),
                 snapshot: None,
-            },
-            None => engine::locate(&self.config, typed)?,
-        };
-        index_first(
-            (&self.config, file.source),
-            &self.catalog,
-            indexing,
-            everywhere,
-        )?;
+            }),
+            None => self.ask(typed),
+        }
+    }
+
+    fn with_index<'a>(&'a self, file: LocatedFile<'a>) -> Result<AskedFile<'a>, Error> {
         let index = FileIndex::open(&self.config, file.source, &self.catalog)?;
         if let Some(warning) = missing_in_words(&file.source.name, &index) {
             warn(warning);
@@ -141,37 +136,17 @@ impl Archived {
     }
 }
 
-/// Indexes the archives that the index of a source lacks, if there is something to open them with.
-pub(super) fn index_first(
-    (config, source): (&Config, &Source),
-    catalog: &Catalog,
-    indexing: &Indexing,
-    everywhere: &Everywhere,
-) -> Result<(), Error> {
-    let Some(file) = &indexing.identity else {
-        return Ok(());
-    };
-    if !source.index {
-        return Err(FilesError::IndexOff(source.name.clone()).into());
-    }
-    let identities = ask_for_identities(file)?;
-    let observer = observer(everywhere);
-    let context = RunContext::real(observer.as_ref());
-    let name = file.display().to_string();
-    bring_index_up_to_date(config, source, (&identities, &name), catalog, context).map(drop)
-}
-
 /// Returns which archives are not indexed; `None` if all are.
 pub(super) fn missing_in_words(source: &SourceName, index: &FileIndex) -> Option<String> {
     let missing = index.missing();
     let (first, last) = (missing.first()?, missing.last()?);
     Some(match missing.len() {
         1 => format!(
-            "{source}: the archive of {} is not indexed here; --identity FILE indexes it",
+            "{source}: the archive of {} is not indexed, so its files are not known here",
             first.date
         ),
         number => format!(
-            "{source}: {number} archives from {} to {} are not indexed here; --identity FILE indexes them",
+            "{source}: {number} archives from {} to {} are not indexed, so their files are not known here",
             first.date, last.date
         ),
     })

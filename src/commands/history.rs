@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use rustix::fs::FileType;
 use serde_json::{Value, json};
 
-use super::archived::{archive_json, in_words, index_first};
+use super::archived::{archive_json, in_words};
 use super::look::LookingAt;
 use super::output::{answer, answer_json};
 use super::today;
@@ -36,10 +36,6 @@ pub(super) fn run(args: &History, everywhere: &Everywhere) -> Result<(), Error> 
     let looking = LookingAt::load(everywhere)?;
     let file = looking.locate(&args.path)?;
     let copies = looking.copies(&file)?;
-    if let Some(catalog) = &looking.catalog {
-        let source = (&looking.config, file.source);
-        index_first(source, catalog, &args.indexing, everywhere)?;
-    }
     let index = looking.index(&file)?;
     let history = file_history(
         &file,

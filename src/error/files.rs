@@ -92,9 +92,6 @@ pub enum FilesError {
         /// How many archives it has, in words.
         archived: String,
     },
-    /// The source has no file index here, by its config.
-    #[error("the file index of `{0}` is off: `index = false`")]
-    IndexOff(SourceName),
     /// No indexed archive is so old.
     #[error("no archive of `{source_name}` with an index of its files is from {before} or before")]
     NoIndexSoOld {
@@ -195,19 +192,15 @@ impl FilesError {
                 "run `coldchain snapshots {}` to see the dates, or leave out --date for the newest",
                 source_name.as_argument()
             )),
-            Self::NotIndexed { .. } => exit(ExitCode::Failed).hint(
-                "add --identity with the recovery kit to index them from their contents; the next archive is indexed when \
-                 it is made",
-            ),
-            Self::IndexOff(_) => exit(ExitCode::Usage)
-                .hint("set `index = true` in the config, or leave out --identity"),
+            Self::NotIndexed { source_name, .. } => exit(ExitCode::Failed).hint(format!(
+                "run `coldchain list {}` to see what is archived; the next archive is indexed when it is made",
+                source_name.as_argument()
+            )),
             Self::NoIndexSoOld { oldest, .. } => {
                 exit(ExitCode::Usage).hint(format!("add --date {oldest} for the oldest that is indexed"))
             }
             Self::ArchiveNotIndexed { source_name, .. } => exit(ExitCode::Usage).hint(format!(
-                "add --identity with the recovery kit to index it from its contents; if it has none, run `coldchain index {}` \
-                 first",
-                source_name.as_argument()
+                "run `coldchain ls {source_name}:` to see which archives are not indexed"
             )),
             Self::NotInArchive {
                 file,

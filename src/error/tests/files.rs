@@ -47,7 +47,6 @@ pub(super) fn samples() -> Vec<Error> {
             source_name: mail(),
             archived: "3 archives".to_owned(),
         },
-        FilesError::IndexOff(mail()),
         FilesError::NoIndexSoOld {
             source_name: mail(),
             before: date.date,
