@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use clap::Args;
 
+use super::questions::ToIndex;
 use crate::model::date_word::DateWord;
 
 /// `coldchain history`
@@ -24,6 +25,9 @@ pub struct History {
     /// Only what happened on this date or earlier
     #[arg(long, value_name = "DATE", value_parser = crate::model::ids::parse_date)]
     pub until: Option<NaiveDate>,
+    /// What the index is brought up to date with.
+    #[command(flatten)]
+    pub to_index: ToIndex,
 }
 
 /// `coldchain yesterday`
@@ -43,6 +47,9 @@ pub struct Yesterday {
     /// So many hours ago
     #[arg(long, value_name = "N")]
     pub hours: Option<u32>,
+    /// What the index is brought up to date with.
+    #[command(flatten)]
+    pub to_index: ToIndex,
 }
 
 /// `coldchain get`

@@ -41,7 +41,7 @@ pub use mirror::Mirror;
 pub use mirror_server::MirrorServer;
 pub use move_home::Move;
 pub use pull::Pull;
-pub use questions::{Diff, Du, Find, KindLetter, Ls, SizeRange};
+pub use questions::{Diff, Du, Find, KindLetter, Ls, SizeRange, ToIndex};
 pub use read::{AtPlace, List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore, writable_name};
 pub use snapshots::{Snapshot, Snapshots};

@@ -28,6 +28,9 @@ pub struct Ls {
     /// Print only the paths, each with a NUL after it and byte for byte
     #[arg(short = '0', long = "null", conflicts_with = "long")]
     pub null: bool,
+    /// What the index is brought up to date with.
+    #[command(flatten)]
+    pub to_index: ToIndex,
 }
 
 /// `coldchain find`
@@ -72,6 +75,9 @@ pub struct Find {
     /// Print at most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
+    /// What the index is brought up to date with.
+    #[command(flatten)]
+    pub to_index: ToIndex,
 }
 
 /// `coldchain diff`
@@ -92,6 +98,9 @@ pub struct Diff {
     /// Print at most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
+    /// What the index is brought up to date with.
+    #[command(flatten)]
+    pub to_index: ToIndex,
 }
 
 /// `coldchain du`
@@ -109,6 +118,17 @@ pub struct Du {
     /// Show directories down to so many below it
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub depth: u32,
+    /// What the index is brought up to date with.
+    #[command(flatten)]
+    pub to_index: ToIndex,
+}
+
+/// What a question may use to bring the index up to date.
+#[derive(Debug, Args)]
+pub struct ToIndex {
+    /// What opens the archives: first index those that are not indexed yet, from their contents. Nothing is thawed for it
+    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
+    pub identity: Option<PathBuf>,
 }
 
 /// A range of sizes in bytes, with both ends.

@@ -9,20 +9,23 @@ use chrono::{DateTime, NaiveDate, TimeZone as _};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
+use super::identity::ask_for_identities;
+use super::output::observer;
 use super::{load_to_read, today};
 use crate::catalog::Catalog;
-use crate::cli::Everywhere;
-use crate::config::Config;
+use crate::cli::{Everywhere, ToIndex};
+use crate::config::{Config, Source};
 use crate::engine::{
-    self, FileIndex, LocatedFile, NearestCopy, PlainCopies, StateDir, Whereabouts, WhichIndexed,
-    kind_of,
+    self, FileIndex, LocatedFile, NearestCopy, PlainCopies, RunContext, StateDir, Whereabouts,
+    WhichIndexed, bring_index_up_to_date, kind_of,
 };
-use crate::error::Error;
+use crate::error::{Error, FilesError};
 use crate::files_db::IndexedArchive;
 use crate::model::date_word::DateWord;
 use crate::model::file_node::FileNode;
 use crate::model::{Line, SourceName};
 use crate::printing::{say, shown, warn};
+use crate::progress::{Observer, Quiet};
 
 /// The config and the catalog, for questions about archives.
 pub(super) struct Archived {
@@ -43,27 +46,26 @@ impl Archived {
         Ok(Self { config, catalog })
     }
 
-    /// Returns the file that was typed, with the index of its source. Warns of archives that are not indexed.
-    pub(super) fn ask(&self, typed: &Path) -> Result<AskedFile<'_>, Error> {
-        let file = engine::locate(&self.config, typed)?;
-        self.with_index(file)
-    }
-
-    /// The same, where the name of a source alone means all of it.
-    pub(super) fn ask_source(&self, typed: &Path) -> Result<AskedFile<'_>, Error> {
+    /// Returns the file that was typed, with the index of its source; the name of a source alone means all of it. Warns of
+    /// archives that are not indexed.
+    pub(super) fn ask_source(
+        &self,
+        typed: &Path,
+        to_index: &ToIndex,
+        everywhere: &Everywhere,
+    ) -> Result<AskedFile<'_>, Error> {
         let is_source = |name: &SourceName| typed.as_os_str() == OsStr::new(name.as_str());
         let named = self.config.sources.iter().find(|it| is_source(&it.name));
-        match named {
-            Some(source) => self.with_index(LocatedFile {
+        let file = match named {
+            Some(source) => LocatedFile {
                 source,
                 below: PathBuf::new(),
                 snapshot: None,
-            }),
-            None => self.ask(typed),
-        }
-    }
-
-    fn with_index<'a>(&'a self, file: LocatedFile<'a>) -> Result<AskedFile<'a>, Error> {
+            },
+            None => engine::locate(&self.config, typed)?,
+        };
+        let at = (&self.config, file.source, &self.catalog);
+        bring_up_to_date(at, to_index, everywhere)?;
         let index = FileIndex::open(&self.config, file.source, &self.catalog)?;
         if let Some(warning) = missing_in_words(&file.source.name, &index) {
             warn(warning);
@@ -136,17 +138,48 @@ impl Archived {
     }
 }
 
+/// Indexes the archives of a source that are not indexed yet, if there are any and an identity was given.
+pub(super) fn bring_up_to_date(
+    (config, source, catalog): (&Config, &Source, &Catalog),
+    to_index: &ToIndex,
+    everywhere: &Everywhere,
+) -> Result<(), Error> {
+    let Some(path) = &to_index.identity else {
+        return Ok(());
+    };
+    let is_whole = match FileIndex::open_if_any(config, source, catalog) {
+        Ok(Some(index)) => index.missing().is_empty(),
+        Ok(None) => false,
+        // An index that can't be read is made anew.
+        Err(Error::Files(FilesError::Index(_))) => false,
+        Err(error) => return Err(error),
+    };
+    if is_whole {
+        return Ok(());
+    }
+    let identities = ask_for_identities(path)?;
+    let observer: Box<dyn Observer> = match everywhere.json {
+        // The answer is one document.
+        true => Box::new(Quiet),
+        false => observer(everywhere),
+    };
+    let name = path.display().to_string();
+    let context = RunContext::real(observer.as_ref());
+    bring_index_up_to_date(config, source, (&identities, &name), catalog, context)?;
+    Ok(())
+}
+
 /// Returns which archives are not indexed; `None` if all are.
 pub(super) fn missing_in_words(source: &SourceName, index: &FileIndex) -> Option<String> {
     let missing = index.missing();
     let (first, last) = (missing.first()?, missing.last()?);
     Some(match missing.len() {
         1 => format!(
-            "{source}: the archive of {} is not indexed, so its files are not known here",
+            "{source}: the archive of {} is not indexed, so its files are not known here; add --identity FILE to index it",
             first.date
         ),
         number => format!(
-            "{source}: {number} archives from {} to {} are not indexed, so their files are not known here",
+            "{source}: {number} archives from {} to {} are not indexed, so their files are not known here; add --identity FILE to index them",
             first.date, last.date
         ),
     })

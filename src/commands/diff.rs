@@ -21,7 +21,7 @@ const NO_FAILURE: &str = "writing to a string does not fail";
 
 pub(super) fn run(args: &Diff, everywhere: &Everywhere) -> Result<(), Error> {
     let archived = Archived::load(everywhere)?;
-    let asked = archived.ask_source(&args.path)?;
+    let asked = archived.ask_source(&args.path, &args.to_index, everywhere)?;
     let dates = (
         archived.archive(&asked, Some(args.from))?,
         archived.archive(&asked, Some(args.to))?,

@@ -18,7 +18,7 @@ const NO_FAILURE: &str = "writing to a string does not fail";
 
 pub(super) fn run(args: &Du, everywhere: &Everywhere) -> Result<(), Error> {
     let archived = Archived::load(everywhere)?;
-    let asked = archived.ask_source(&args.path)?;
+    let asked = archived.ask_source(&args.path, &args.to_index, everywhere)?;
     let path = path_of(&asked.file);
     let source = &asked.file.source.name;
     let archive = archived.archive(&asked, args.date)?;

@@ -32,7 +32,7 @@ pub(super) fn run(args: &Find, everywhere: &Everywhere) -> Result<(), Error> {
         return Err(RequestError::Span { from, until }.into());
     }
     let archived = Archived::load(everywhere)?;
-    let asked = archived.ask_source(&args.path)?;
+    let asked = archived.ask_source(&args.path, &args.to_index, everywhere)?;
     let zone = archived.config.timezone;
     let node = NodeFilter {
         kind: args.kind.map(crate::cli::KindLetter::bits),

@@ -36,7 +36,7 @@ pub(super) fn run(args: &History, everywhere: &Everywhere) -> Result<(), Error> 
     let looking = LookingAt::load(everywhere)?;
     let file = looking.locate(&args.path)?;
     let copies = looking.copies(&file)?;
-    let index = looking.index(&file)?;
+    let index = looking.index(&file, &args.to_index, everywhere)?;
     let history = file_history(
         &file,
         &copies,

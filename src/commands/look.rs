@@ -4,10 +4,10 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::archived::missing_in_words;
+use super::archived::{bring_up_to_date, missing_in_words};
 use super::load;
 use crate::catalog::Catalog;
-use crate::cli::Everywhere;
+use crate::cli::{Everywhere, ToIndex};
 use crate::config::Config;
 use crate::engine::{self, FileIndex, LocatedFile, PlainCopies, StateDir};
 use crate::error::Error;
@@ -46,10 +46,16 @@ impl LookingAt {
 
     /// Returns the file index of the source; `None` if none of its archives is indexed, or if this user may not read it.
     /// Warns of archives that are not indexed.
-    pub(super) fn index(&self, file: &LocatedFile<'_>) -> Result<Option<FileIndex>, Error> {
+    pub(super) fn index(
+        &self,
+        file: &LocatedFile<'_>,
+        to_index: &ToIndex,
+        everywhere: &Everywhere,
+    ) -> Result<Option<FileIndex>, Error> {
         let Some(catalog) = &self.catalog else {
             return Ok(None);
         };
+        bring_up_to_date((&self.config, file.source, catalog), to_index, everywhere)?;
         let index = FileIndex::open_if_any(&self.config, file.source, catalog)?;
         if let Some(index) = &index
             && let Some(warning) = missing_in_words(&file.source.name, index)

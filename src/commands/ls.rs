@@ -25,7 +25,7 @@ const NO_FAILURE: &str = "writing to a string does not fail";
 
 pub(super) fn run(args: &Ls, everywhere: &Everywhere) -> Result<(), Error> {
     let archived = Archived::load(everywhere)?;
-    let asked = archived.ask_source(&args.path)?;
+    let asked = archived.ask_source(&args.path, &args.to_index, everywhere)?;
     let archive = archived.archive(&asked, args.date)?;
     let object = asked.index.object(&asked.file, archive)?;
     let path = path_of(&asked.file);

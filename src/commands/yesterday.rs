@@ -17,7 +17,7 @@ pub(super) fn run(args: &Yesterday, everywhere: &Everywhere) -> Result<(), Error
     let zone = looking.config.timezone;
     let moment = look_back(args).before(SystemClock.now(), zone);
     let moment = moment.ok_or(FilesError::TooFarBack)?;
-    let index = looking.index(&file)?;
+    let index = looking.index(&file, &args.to_index, everywhere)?;
     let archived = match &index {
         Some(index) => index.newest_with(path_of(&file), moment, zone)?,
         None => None,

@@ -192,16 +192,15 @@ impl FilesError {
                 "run `coldchain snapshots {}` to see the dates, or leave out --date for the newest",
                 source_name.as_argument()
             )),
-            Self::NotIndexed { source_name, .. } => exit(ExitCode::Failed).hint(format!(
-                "run `coldchain list {}` to see what is archived; the next archive is indexed when it is made",
-                source_name.as_argument()
-            )),
+            Self::NotIndexed { .. } => exit(ExitCode::Failed).hint(
+                "add --identity FILE to index them from their contents: nothing is thawed for it",
+            ),
             Self::NoIndexSoOld { oldest, .. } => {
                 exit(ExitCode::Usage).hint(format!("add --date {oldest} for the oldest that is indexed"))
             }
-            Self::ArchiveNotIndexed { source_name, .. } => exit(ExitCode::Usage).hint(format!(
-                "run `coldchain ls {source_name}:` to see which archives are not indexed"
-            )),
+            Self::ArchiveNotIndexed { .. } => {
+                exit(ExitCode::Usage).hint("add --identity FILE to index it, or take another --date")
+            }
             Self::NotInArchive {
                 file,
                 exists: Some((first, last)),
