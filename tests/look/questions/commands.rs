@@ -10,13 +10,20 @@ use serde_json::{Value, json};
 
 use super::fill::{FILE, Past};
 use crate::common::loopfs::btrfs;
-use crate::common::machine::Machine;
+use crate::common::machine::{LIVE_CONFIG, Machine};
 
 const DATES: [&str; 3] = ["2026-01-01", "2026-01-08", "2026-01-15"];
 
+/// A machine that makes no index by itself.
+fn machine_without_index() -> Machine {
+    let machine = Machine::with_subvolume(256);
+    machine.write_config(&format!("index = false\n{LIVE_CONFIG}"));
+    machine
+}
+
 /// A machine with three archives, of which the second has no snapshot any more, and an index of them.
 fn machine() -> Machine {
-    let machine = Machine::with_subvolume(256);
+    let machine = machine_without_index();
     let live = machine.btrfs().path("home");
     fs::create_dir(live.join("ann")).unwrap();
     for (date, letter) in DATES.iter().zip(["one", "second", "second"]) {
@@ -320,7 +327,7 @@ fn history_and_yesterday_go_on_in_archives_where_no_copy_is_left() {
 
 #[test]
 fn a_source_without_an_index_says_so() {
-    let machine = Machine::with_subvolume(256);
+    let machine = machine_without_index();
     let run = machine.run("ls home");
     assert_eq!(run.code, Some(2), "{}", run.stderr);
     assert_eq!(machine.run("backup home 2026-01-01").code, Some(0));
@@ -351,4 +358,54 @@ fn a_source_without_an_index_says_so() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+fn a_backup_indexes_what_it_archives_and_an_identity_indexes_what_is_missing() {
+    let machine = Machine::with_subvolume(256);
+    let live = machine.btrfs().path("home");
+    fs::create_dir(live.join("ann")).unwrap();
+    fs::create_dir(live.join("work")).unwrap();
+    fs::write(live.join("ann/letter"), "one").unwrap();
+    fs::write(live.join("work").join(OsStr::from_bytes(b"\xff")), "x").unwrap();
+    fs::write(live.join("work/gone"), "x").unwrap();
+    assert_eq!(machine.run("backup home 2026-01-01").code, Some(0));
+    fs::write(live.join("ann/letter"), "second").unwrap();
+    fs::remove_file(live.join("work/gone")).unwrap();
+    fs::rename(live.join("work"), live.join("jobs")).unwrap();
+    assert_eq!(machine.run("backup home 2026-01-08").code, Some(0));
+    let questions = [
+        ("ls -q home", "ann/\njobs/\n"),
+        (
+            "find -q home --date 2026-01-01",
+            "home:/ann\nhome:/ann/letter\nhome:/work\nhome:/work/gone\nhome:/work/\u{fffd}\n",
+        ),
+        (
+            "diff -q home 2026-01-01 2026-01-08",
+            "changed             home:/ann/letter  (3 B to 6 B)\n\
+             renamed             home:/work -> home:/jobs\n\
+             deleted             home:/work/gone\n",
+        ),
+        (
+            "du -q home --by-date",
+            "5 B  3 files  2026-01-01\n7 B  2 files  2026-01-08\n",
+        ),
+    ];
+    for (words, expected) in questions {
+        let answered = answer(&machine, words);
+        assert_eq!(answered, (expected.to_owned(), String::new()), "{words}");
+    }
+    // A new machine, or a user who deleted the index.
+    fs::remove_dir_all(machine.state().join("files")).unwrap();
+    let run = machine.run("ls home");
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    assert!(
+        run.stderr.contains("hint: add --identity FILE"),
+        "{}",
+        run.stderr
+    );
+    for (words, expected) in questions {
+        let answered = answer(&machine, &format!("{words} --identity $T/kit"));
+        assert_eq!(answered, (expected.to_owned(), String::new()), "{words}");
+    }
 }
