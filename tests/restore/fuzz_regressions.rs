@@ -83,6 +83,16 @@ fn configs_are_read_or_refused_by_line() {
 }
 
 #[test]
+fn contents_are_read_as_far_as_the_guard_kept_them() {
+    seeds_pass("contents");
+}
+
+#[test]
+fn a_tree_stays_one_whatever_is_replayed() {
+    seeds_pass("replay");
+}
+
+#[test]
 fn the_guard_judges_a_stream_alike_in_all_pieces() {
     seeds_pass("guard");
 }

@@ -19,7 +19,7 @@ use super::input::{Input, pieces, seed};
 use stream_builder::{CTRANSID, OWN, PARENT, StreamBuilder, attr};
 
 #[path = "../../../tests/common/stream_builder.rs"]
-mod stream_builder;
+pub(super) mod stream_builder;
 
 const AS_IT_IS: u8 = 0;
 const RIGHT_CRCS: u8 = 1;
@@ -247,7 +247,7 @@ fn with_right_crcs(stream: &[u8]) -> Vec<u8> {
 }
 
 /// A stream of whole commands on few paths, so that they often meet.
-fn written(input: &mut Input<'_>) -> Vec<u8> {
+pub(super) fn written(input: &mut Input<'_>) -> Vec<u8> {
     let choices = input.byte();
     let protocol = 1 + u32::from(choices & 1);
     let mut stream = if choices & 2 == 0 {
@@ -326,14 +326,36 @@ fn path(input: &mut Input<'_>) -> Vec<u8> {
 pub fn seeds() -> Vec<Vec<u8>> {
     let choices = |mode| [mode, 7, 7, 5];
     let mut seeds = Vec::new();
-    let streams = fixtures::all().iter().flat_map(|it| &it.archives);
-    for stream in streams.map(fixtures::Archive::stream) {
-        // Half of a stream is one file's data.
-        if stream.len() < 8 << 10 {
-            seeds.extend([AS_IT_IS, RIGHT_CRCS].map(|mode| seed(&choices(mode), &stream)));
+    for stream in archived() {
+        seeds.extend([AS_IT_IS, RIGHT_CRCS].map(|mode| seed(&choices(mode), &stream)));
+    }
+    for stream in built() {
+        for mode in [AS_IT_IS, RIGHT_CRCS, RIGHT_CRCS | EXPECTING] {
+            seeds.push(seed(&choices(mode), &stream));
         }
     }
-    for protocol in [1, 2] {
+    let [each, moved] = scripts();
+    seeds.push(seed(&choices(WRITTEN), &each));
+    seeds.push(seed(&choices(WRITTEN), &moved));
+    seeds.push(seed(&choices(WRITTEN | INHERITING), &moved));
+    seeds
+}
+
+/// Streams for other targets.
+pub(super) fn streams() -> impl Iterator<Item = Vec<u8>> {
+    archived().chain(built())
+}
+
+fn archived() -> impl Iterator<Item = Vec<u8>> {
+    let archives = fixtures::all().iter().flat_map(|it| &it.archives);
+    // Half of a stream is one file's data.
+    archives
+        .map(fixtures::Archive::stream)
+        .filter(|stream| stream.len() < 8 << 10)
+}
+
+fn built() -> [Vec<u8>; 2] {
+    [1, 2].map(|protocol| {
         let mut stream = StreamBuilder::incremental(protocol)
             .utimes(b"")
             .mkdir(b"o257-9-0")
@@ -362,31 +384,29 @@ pub fn seeds() -> Vec<Vec<u8>> {
                 &[1; 100],
             );
         }
-        let stream = stream.finish();
-        for mode in [AS_IT_IS, RIGHT_CRCS, RIGHT_CRCS | EXPECTING] {
-            seeds.push(seed(&choices(mode), &stream));
-        }
-    }
+        stream.finish()
+    })
+}
+
+/// What [`written`] makes streams of.
+pub(super) fn scripts() -> [Vec<u8>; 2] {
     // Each command once, on paths that do not meet.
-    let mut script = vec![1];
+    let mut each = vec![1];
     for number in 0..26 {
-        script.extend([number, 0xff, 2, b'0' + number / 10, b'0' + number % 10]);
+        each.extend([number, 0xff, 2, b'0' + number / 10, b'0' + number % 10]);
         match number {
-            6..=9 | 14 | 15 => script.extend([0xff, 1, b'x']),
-            5 | 12 | 24 => script.extend([1, b'x']),
-            13 => script.extend([0, 1, b'x']),
-            16 => script.push(9),
-            23 => script.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 1, b'x']),
-            25 => script.extend([0, 0x20]),
+            6..=9 | 14 | 15 => each.extend([0xff, 1, b'x']),
+            5 | 12 | 24 => each.extend([1, b'x']),
+            13 => each.extend([0, 1, b'x']),
+            16 => each.push(9),
+            23 => each.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 1, b'x']),
+            25 => each.extend([0, 0x20]),
             _ => {}
         }
     }
-    seeds.push(seed(&choices(WRITTEN), &script));
     // A directory with a symlink and a fifo in it is moved, linked and removed again.
-    let script = [
+    let moved = [
         2, 1, 1, 5, 18, 1, b'/', 3, 34, 6, 1, 5, 8, 9, 22, 10, 22, 18, 38, 17, 38,
     ];
-    seeds.push(seed(&choices(WRITTEN), &script));
-    seeds.push(seed(&choices(WRITTEN | INHERITING), &script));
-    seeds
+    [each, moved.to_vec()]
 }

@@ -12,12 +12,14 @@
 
 pub mod canonical;
 pub mod config;
+pub mod contents;
 pub mod fixtures;
 pub mod guard;
 pub mod input;
 pub mod kit;
 pub mod ledger;
 pub mod opener;
+pub mod replay;
 pub mod s3;
 pub mod seek_table;
 
@@ -51,7 +53,7 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "canonical",
         run: canonical::run,
@@ -61,6 +63,11 @@ pub const TARGETS: [Target; 8] = [
         name: "config",
         run: config::run,
         seeds: config::seeds,
+    },
+    Target {
+        name: "contents",
+        run: contents::run,
+        seeds: contents::seeds,
     },
     Target {
         name: "guard",
@@ -81,6 +88,11 @@ pub const TARGETS: [Target; 8] = [
         name: "opener",
         run: opener::run,
         seeds: opener::seeds,
+    },
+    Target {
+        name: "replay",
+        run: replay::run,
+        seeds: replay::seeds,
     },
     Target {
         name: "s3",

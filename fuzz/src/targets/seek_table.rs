@@ -4,9 +4,7 @@
 //! as it says, and the frames are what was sealed.
 
 use coldchain::model::{Blake3, Sha256};
-use coldchain::seal::{
-    ArchiveKey, SealOptions, Sealed, SealedSegment, Sealer, digest_of_frames,
-};
+use coldchain::seal::{ArchiveKey, SealOptions, Sealed, SealedSegment, Sealer, digest_of_frames};
 
 use super::Outcome;
 use super::input::{Input, seed};

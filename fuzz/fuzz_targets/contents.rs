@@ -1,0 +1,3 @@
+#![no_main]
+
+coldchain_fuzz::fuzz!("contents", 256 << 20);

@@ -1,0 +1,3 @@
+#![no_main]
+
+coldchain_fuzz::fuzz!("replay", 256 << 20);
