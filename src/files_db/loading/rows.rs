@@ -368,14 +368,22 @@ impl Rows {
             self.end_nameless(connection)
                 .while_doing("end the versions of what is deleted")?;
         }
-        self.statement(
-            connection,
-            "UPDATE tree.version SET cost = cost +
-                 (SELECT bytes FROM aside.spent s WHERE s.object = version.object)
-             WHERE since = ?1 AND object IN (SELECT object FROM aside.spent)",
-        )
-        .and_then(|mut statement| statement.execute([self.number]))
-        .while_doing("add what was spent")?;
+        self.add_spent(connection).while_doing("add what was spent")
+    }
+
+    /// One by one: no index leads from an archive and an object to a version as fast as the key of the table.
+    fn add_spent(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut all =
+            connection.prepare("SELECT object, bytes FROM aside.spent ORDER BY object")?;
+        let mut rows = all.query([])?;
+        while let Some(row) = rows.next()? {
+            let spent: (i64, i64) = (row.get(0)?, row.get(1)?);
+            self.statement(
+                connection,
+                "UPDATE tree.version SET cost = cost + ?2 WHERE object = ?1 AND since = ?3",
+            )?
+            .execute((spent.0, spent.1, self.number))?;
+        }
         Ok(())
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::rows::OPEN;
 use crate::model::file_node::ObjectId;
@@ -109,7 +110,7 @@ fn write_depth(connection: &Connection, number: i64, depth: i64) -> rusqlite::Re
     let mut rows = all.query([depth])?;
     while let Some(row) = rows.next()? {
         let (directory, is_moved): (i64, bool) = (row.get(0)?, row.get(1)?);
-        let (bytes, files): (i64, i64) = (row.get(2)?, row.get(3)?);
+        let (bytes, files): (i64, i64) = (saturated(row, 2)?, row.get(3)?);
         // A directory that was not there before this archive begins with nothing, whatever it once had.
         let was_there = !is_moved
             || connection
@@ -157,6 +158,15 @@ fn write_depth(connection: &Connection, number: i64, depth: i64) -> rusqlite::Re
         }
     }
     Ok(())
+}
+
+/// Reads a sum. SQLite makes a floating-point number of one that is too large, as sizes in a hostile stream may add up to.
+fn saturated(row: &Row<'_>, column: usize) -> rusqlite::Result<i64> {
+    match row.get_ref(column)? {
+        #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+        ValueRef::Real(sum) => Ok(sum as i64),
+        _ => row.get(column),
+    }
 }
 
 fn parent_of(connection: &Connection, directory: i64) -> rusqlite::Result<Option<i64>> {
