@@ -18,7 +18,7 @@ use crate::cli::{Everywhere, Index};
 use crate::config::{Config, Source};
 use crate::engine::{
     AtOnce, Clock, ContentsMade, ContentsRequest, Estimate, RunContext, StateDir, SystemClock,
-    estimate, make_contents, without_contents,
+    bring_index_up_to_date, estimate, make_contents, without_contents,
 };
 use crate::error::{ContentsFault, Error, RequestError, RestoreError, in_words};
 use crate::model::ArchiveId;
@@ -69,7 +69,13 @@ pub(super) fn run(args: &Index, everywhere: &Everywhere) -> Result<(), Error> {
                     },
                     identities: (&identities, identity.as_str()),
                 };
-                make_contents(&config, source, request, context)
+                let made = make_contents(&config, source, request, context)?;
+                if source.index {
+                    let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+                    let identities = (&identities, identity.as_str());
+                    bring_index_up_to_date(&config, source, identities, &catalog, context)?;
+                }
+                Ok(made)
             },
             |made| LogLine::done(&source.name, "contents-made").fact("archives", made.made.len()),
         );

@@ -1,6 +1,5 @@
 //! A command's attributes: found in place, each inside its command, none twice.
 
-use super::contents;
 use super::refusal::StreamRefusal;
 use super::wire::{ATTRIBUTES, Attribute, Command, Shape};
 use crate::model::Uuid;
@@ -62,7 +61,7 @@ impl<'a> Attributes<'a> {
         protocol: u32,
     ) -> Result<Self, StreamRefusal> {
         let mut attributes = Self::split(command, payload, protocol)?;
-        if contents::is_cut(command) {
+        if command.has_file_data() {
             attributes.values[Attribute::Data as usize] = Some(&[]);
         }
         attributes.require()?;

@@ -20,18 +20,13 @@ use crate::model::Uuid;
 /// Where a command's CRC is in its header.
 const CRC_FIELD: Range<usize> = 6..COMMAND_HEADER;
 
-/// Whether contents leave out the last attribute of a command.
-pub(super) fn is_cut(command: Command) -> bool {
-    matches!(command, Command::Write | Command::EncodedWrite)
-}
-
 /// Returns how many bytes of an accepted command stay in the contents.
 pub(super) fn kept_bytes(
     command: Command,
     unit: &[u8],
     attributes: &Attributes<'_>,
 ) -> Result<usize, StreamRefusal> {
-    if !is_cut(command) {
+    if !command.has_file_data() {
         return Ok(unit.len());
     }
     let data = attributes.bytes(Attribute::Data)?;
@@ -237,7 +232,7 @@ impl<R: Read> ContentsReader<R> {
         let begin = self.offset;
         let end = begin + (COMMAND_HEADER + length) as u64;
         self.payload.clear();
-        let data = if is_cut(command) {
+        let data = if command.has_file_data() {
             let data_bytes = self.read_up_to_data(command, length)?;
             Some(end - data_bytes as u64..end)
         } else {

@@ -41,7 +41,7 @@ fn read(contents: &[u8]) -> Result<(Vec<Range<u64>>, u64), ContentsError> {
     let mut reader = ContentsReader::open(contents, Expect::default())?;
     let mut data = Vec::new();
     while let Some(command) = reader.next_command()? {
-        assert_eq!(command.data.is_some(), is_cut(command.command));
+        assert_eq!(command.data.is_some(), command.command.has_file_data());
         data.extend(command.data);
     }
     let offset = reader.offset();

@@ -99,6 +99,11 @@ impl Command {
             _ => 1,
         }
     }
+
+    /// Returns whether its last attribute is data of a file, which contents leave out.
+    pub(super) fn has_file_data(self) -> bool {
+        matches!(self, Self::Write | Self::EncodedWrite)
+    }
 }
 
 /// The form of an attribute's value.
