@@ -1,10 +1,12 @@
 //! The contents of archives: which objects each has.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Row, Transaction, params};
 
 use super::Catalog;
 use super::error::{CatalogError, parsed};
-use crate::model::entry::Attachment;
+use crate::model::entry::{ArchiveEntry, Attachment};
 use crate::model::{ArchiveId, ContentsRecord, LedgerId, SegmentRecord};
 
 /// The number that the contents of an attempt have in place of an entry's.
@@ -36,6 +38,48 @@ impl Catalog {
             |row| row.get(0),
         )?;
         Ok(found.into_iter().next().flatten())
+    }
+
+    /// Returns which entries of a ledger name contents, each with its archive.
+    pub fn contents_entries(
+        &self,
+        ledger: &LedgerId,
+    ) -> Result<BTreeSet<(ArchiveId, u64)>, CatalogError> {
+        let found = self.select(
+            "read which entries name contents",
+            "SELECT DISTINCT contents.archive, contents.entry FROM contents
+                JOIN archive ON archive.id = contents.archive WHERE archive.ledger = ?1",
+            [ledger.to_string()],
+            |row| Ok((parsed(row, "archive")?, row.get("entry")?)),
+        )?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// Takes over the contents in an entry that a version absorbed which knew of none: those of its own archive, if the
+    /// catalog has that by this entry, and those that it attaches.
+    pub fn take_contents(
+        &mut self,
+        ledger: &LedgerId,
+        seq: u64,
+        own: Option<&ArchiveEntry>,
+        attached: &[Attachment],
+    ) -> Result<(), CatalogError> {
+        self.write("take over contents", |transaction| {
+            if let Some(archive) = own {
+                let is_here: bool = transaction.query_row(
+                    "SELECT EXISTS (SELECT 1 FROM archive WHERE id = ?1 AND ledger = ?2 AND seq = ?3)",
+                    params![archive.id.to_string(), ledger.to_string(), seq],
+                    |row| row.get(0),
+                )?;
+                if is_here {
+                    write_own(transaction, seq, &archive.id, archive.contents.as_ref())?;
+                }
+            }
+            attached
+                .iter()
+                .filter(|object| object.what == Attachment::CONTENTS)
+                .try_for_each(|object| write_attached(transaction, ledger, seq, object))
+        })
     }
 
     /// Returns the archives of a ledger whose contents a copy has, as they are now.

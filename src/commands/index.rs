@@ -219,6 +219,9 @@ fn foresee(
 
 /// Returns why some archives have no contents yet; `None` if all have.
 fn left_out(made: &mut ContentsMade, args: &Index, identity: &str) -> Option<Error> {
+    if let Some(failed) = made.failed.take() {
+        return Some(failed);
+    }
     if let Some(awaited) = made.awaited.take() {
         return Some(if args.thaw {
             RestoreError::Thawing(Box::new(awaited)).into()

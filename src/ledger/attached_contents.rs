@@ -8,13 +8,13 @@ use crate::model::{ArchiveId, ContentsRecord, Sha256};
 /// The contents that the entries of a ledger attach to archives. The entries are noted in their order.
 #[derive(Debug, Clone, Default)]
 pub struct AttachedContents {
-    attached: BTreeMap<ArchiveId, Vec<Attached>>,
+    attached: BTreeMap<ArchiveId, Vec<AttachedRecord>>,
     voided: HashSet<u64>,
 }
 
 /// Contents in an `attach` entry.
 #[derive(Debug, Clone)]
-struct Attached {
+struct AttachedRecord {
     seq: u64,
     recipients: Sha256,
     record: ContentsRecord,
@@ -32,7 +32,7 @@ impl AttachedContents {
                     self.attached
                         .entry(object.archive)
                         .or_default()
-                        .push(Attached {
+                        .push(AttachedRecord {
                             seq,
                             recipients: object.recipients,
                             record: record.clone(),

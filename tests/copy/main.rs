@@ -5,6 +5,7 @@ mod common;
 
 mod bad_days;
 mod cold_home;
+mod contents;
 mod copied;
 mod crashes;
 mod killed;

@@ -134,3 +134,34 @@ fn a_commit_that_is_taken_back_and_made_again_under_another_number_keeps_the_con
     let rows = catalog.replicated(&ledger).unwrap();
     assert_eq!(rows.iter().filter(|row| row.table == "contents").count(), 2);
 }
+
+#[test]
+fn contents_in_entries_that_an_older_version_took_are_taken_over() {
+    let mut catalog = catalog();
+    absorb(&mut catalog, &entry(b"x"), &archive_entry(FULL)).unwrap();
+    take(&mut catalog, 3, "attach", Effect::None);
+    let ledger = source().ledger;
+    let attached = [attachment(record(40, 1))];
+    catalog.take_contents(&ledger, 3, None, &attached).unwrap();
+    assert_eq!(contents(&catalog), Some(record(40, 1)));
+    let archive = ArchiveEntry {
+        contents: Some(record(10, 2)),
+        ..archive_entry(FULL)
+    };
+    // Another entry than the one that has made it an archive here.
+    catalog
+        .take_contents(&ledger, 7, Some(&archive), &[])
+        .unwrap();
+    assert_eq!(contents(&catalog), Some(record(40, 1)));
+    catalog
+        .take_contents(&ledger, 2, Some(&archive), &[])
+        .unwrap();
+    assert_eq!(contents(&catalog), Some(record(10, 2)));
+    let id = FULL.parse().unwrap();
+    let entries: Vec<_> = catalog
+        .contents_entries(&ledger)
+        .unwrap()
+        .into_iter()
+        .collect();
+    assert_eq!(entries, [(id, 2), (id, 3)]);
+}

@@ -22,7 +22,7 @@ use crate::engine::copy::home::{look_again, take_in};
 use crate::engine::copy::prune::CopyPruner;
 use crate::engine::copy::recognize::recognize;
 use crate::engine::copy::target::copy_store;
-use crate::engine::copy::transfer::{Rest, ToCopy, Transfer, Whole};
+use crate::engine::copy::transfer::{CopiedWhole, Rest, ToCopy, Transfer};
 use crate::engine::ledger::listing::listing;
 use crate::engine::prune::said::own_objects;
 use crate::engine::restore::fetch::AtOnce;
@@ -344,7 +344,7 @@ impl CopyRun<'_> {
                     };
                     ran.stopped.get_or_insert(error.into());
                 }
-                Ok(Whole { without_contents }) => {
+                Ok(CopiedWhole { without_contents }) => {
                     if let Some(error) = without_contents {
                         let error = ContentsFault::NotCopied {
                             archive: id,

@@ -28,10 +28,10 @@ use crate::store::{ErrorKind, NewObject, ObjectKind, Put, RemoteObject};
 
 /// Ends an archive: with its error, if it is not whole in the copy.
 pub(super) type Ended<'a> =
-    dyn FnMut(&ToCopy, Result<Whole, Error>, &mut Catalog) -> Result<(), Error> + 'a;
+    dyn FnMut(&ToCopy, Result<CopiedWhole, Error>, &mut Catalog) -> Result<(), Error> + 'a;
 
 /// An archive that is whole in the copy.
-pub(super) struct Whole {
+pub(super) struct CopiedWhole {
     /// Why the copy lacks its contents, if it does. It can be restored all the same.
     pub(super) without_contents: Option<Error>,
 }
@@ -298,7 +298,7 @@ impl Transfer<'_> {
 
     /// Ends an archive all of whose segments were put: a listing of the copy must show them, then its contents and its key
     /// are put. Contents that are damaged at home keep nothing else from being copied.
-    fn finish(&self, archive: &ToCopy, catalog: &mut Catalog) -> Result<Whole, Error> {
+    fn finish(&self, archive: &ToCopy, catalog: &mut Catalog) -> Result<CopiedWhole, Error> {
         let entry = &archive.entry;
         self.require_segments(archive, catalog)?;
         let without_contents = match self.bring_contents(archive) {
@@ -329,7 +329,7 @@ impl Transfer<'_> {
         let recorded = catalog.archive_verified(&entry.id, now);
         catalog.turn_to(None);
         recorded?;
-        Ok(Whole { without_contents })
+        Ok(CopiedWhole { without_contents })
     }
 
     /// Brings the contents of an archive. They are few objects beside its segments, and are never cold.

@@ -15,3 +15,4 @@ pub(super) mod roles;
 pub(super) mod scratch_catalog;
 pub(super) mod sync;
 pub(super) mod trust;
+mod unseen_contents;

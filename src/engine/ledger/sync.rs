@@ -13,6 +13,7 @@ use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::object::{JudgedObject, fetch, judge, require_no_entry, stored_numbers};
 use crate::engine::ledger::reader::trust_in;
 use crate::engine::ledger::reader_warnings::{remember_newer, require_all_effects, stands_as_of};
+use crate::engine::ledger::unseen_contents::UnseenContents;
 use crate::error::{Error, LedgerStateError};
 use crate::ledger::{Absorbed, EntryRefusal, PublicKey, Refused, Replay};
 use crate::model::entry::{Entry, EntryKind, Role};
@@ -73,6 +74,7 @@ pub(in crate::engine) fn catch_up_to_fork(
         .map(|(seq, _)| seq)
         .collect();
 
+    let mut unseen = UnseenContents::beside(&source.row.ledger, catalog)?;
     for entry in known {
         let passing_over = || {
             let mut replay = state.replay.clone();
@@ -105,6 +107,9 @@ pub(in crate::engine) fn catch_up_to_fork(
             .replay
             .absorb_trusted(entry.seq, &entry.object)
             .map_err(|refusal| refused(source, entry.seq, refusal))?;
+        if settled == Settled::Before {
+            unseen.note(entry.seq, &absorbed.entry.kind);
+        }
         match (settled, &absorbed.entry.kind) {
             (Settled::Stored, EntryKind::Archive(_)) => {
                 catalog.finish_commit(&source.row.ledger, entry.seq)?;
@@ -117,6 +122,7 @@ pub(in crate::engine) fn catch_up_to_fork(
         }
     }
 
+    unseen.take_over(&state.replay, catalog)?;
     require_all_effects(&source.row, &state.replay, catalog)?;
 
     // Start at the replay's next number, not after an entry that was taken back: the numbers that it passed

@@ -23,7 +23,7 @@ use crate::engine::ledger::change::change_ledger;
 use crate::engine::ledger::sync::LedgerState;
 use crate::engine::restore::archive_stream::expected;
 use crate::engine::restore::fetch::{AtOnce, WantedSegment, fetch_ahead};
-use crate::engine::restore::thaw::{WantedSegments, thaw, thaw_state};
+use crate::engine::restore::thaw::{WantedSegments, require_window, thaw, thaw_state};
 use crate::engine::verify::contents::private_facts;
 use crate::error::{ContentsFault, Error, RestoreError, in_words};
 use crate::model::entry::{ArchiveEntry, AttachEntry, Attachment, EntryKind, Role};
@@ -33,7 +33,7 @@ use crate::seal::{
     ArchiveKey, ContentsSealer, Identities, LayoutReader, SealError, SealedSegment, SelfCheck,
     open_segment,
 };
-use crate::store::{NewObject, ObjectKind, ThawRequest};
+use crate::store::{ErrorKind, NewObject, ObjectKind, ThawRequest};
 
 /// How many raw bytes are opened at a time.
 const STEP: usize = 1 << 20;
@@ -62,6 +62,8 @@ pub struct ContentsMade {
     pub cold: Vec<ArchiveId>,
     /// What they wait for.
     pub awaited: Option<Awaited>,
+    /// Why the first archive got none, of those that are damaged.
+    pub failed: Option<Error>,
 }
 
 /// Returns the visible archives of a source that have no contents, and of these the ones on `dates`; all, if there are
@@ -108,12 +110,16 @@ pub fn make_contents(
                 id,
             };
             maker.make(state, catalog)
-        })?;
-        match made.flatten() {
-            Some(Made::Attached(bytes)) => done.made.push((id, bytes)),
-            Some(Made::Unopened) => done.unopened.push(id),
+        });
+        match made.map(Option::flatten) {
+            Ok(Some(MadeContents::Attached(bytes))) => done.made.push((id, bytes)),
+            Ok(Some(MadeContents::Unopened)) => done.unopened.push(id),
             // Another run has attached some, or has retired it.
-            None => {}
+            Ok(None) => {}
+            Err(error) if is_of_archive(&error) => {
+                done.failed.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(done)
@@ -151,7 +157,10 @@ fn readable(
         interrupt: session.context.interrupt,
     };
     let status = match request.thaw {
-        Some(request) => thaw(&wanted, request, catalog)?,
+        Some(request) => {
+            require_window(&wanted, catalog)?;
+            thaw(&wanted, request, catalog)?
+        }
         None => thaw_state(&wanted, catalog)?,
     };
     done.awaited = status.awaited(source.name());
@@ -162,8 +171,17 @@ fn readable(
     Ok(readable)
 }
 
+/// Whether an error is of one archive, so that others can get contents all the same.
+fn is_of_archive(error: &Error) -> bool {
+    match error {
+        Error::Contents(_) | Error::Restore(RestoreError::SegmentDamaged { .. }) => true,
+        Error::Store(error) => error.kind == ErrorKind::Cold || error.is_of_one_object(),
+        _ => false,
+    }
+}
+
 /// What came of one archive.
-enum Made {
+enum MadeContents {
     /// It has contents now, of so many bytes.
     Attached(u64),
     /// The identities can't open it.
@@ -179,7 +197,11 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     /// Makes and attaches them; `None` if the archive needs none any more.
-    fn make(&self, state: &mut LedgerState, catalog: &mut Catalog) -> Result<Option<Made>, Error> {
+    fn make(
+        &self,
+        state: &mut LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<Option<MadeContents>, Error> {
         let source = &self.session.source;
         if !self.is_due(state, catalog)? {
             return Ok(None);
@@ -191,7 +213,7 @@ impl Maker<'_> {
         let (identities, name) = self.request.identities;
         let key = match archive.unlock(&source.row.directory, identities, name) {
             Ok(key) => key,
-            Err(error) if opens_nothing(&error) => return Ok(Some(Made::Unopened)),
+            Err(error) if opens_nothing(&error) => return Ok(Some(MadeContents::Unopened)),
             Err(error) => return Err(error),
         };
         let record = self.store(archive, &key, catalog)?;
@@ -214,7 +236,7 @@ impl Maker<'_> {
                 return Ok(None);
             }
         }
-        Ok(Some(Made::Attached(bytes)))
+        Ok(Some(MadeContents::Attached(bytes)))
     }
 
     /// Whether the archive is still visible, and has no contents.
