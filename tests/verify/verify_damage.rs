@@ -238,7 +238,7 @@ fn what_the_credentials_may_not_read_is_damage_only_if_they_may_read_other_objec
         one.stdout.contains("it can't be read: access is denied")
             && one
                 .stdout
-                .contains("home: deep       5 objects fetched and hashed"),
+                .contains("home: deep       7 objects fetched and hashed"),
         "{one:?}"
     );
     assert!(bucketed.is_damaged());
@@ -268,7 +268,8 @@ fn what_was_found_without_an_identity_is_taken_back_without_one() {
     let [full, _] = first_and_seventh(100);
     let run = machine.run_with("decide 2024-01-01", &full);
     assert_eq!(run.code, Some(0), "{run:?}");
-    let segments = machine.objects(".zst.age");
+    let mut segments = machine.objects(".zst.age");
+    segments.retain(|path| !path.to_string_lossy().contains("/contents-"));
     assert_eq!(segments.len(), 1);
     flip(&segments[0]);
     assert_eq!(machine.run("verify --deep").code, Some(6));
