@@ -1,6 +1,7 @@
 //! The script of `docs/restore-without-coldchain.md`, as it stands there, restores what coldchain
 //! archived, and stops at whatever coldchain would stop at.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
@@ -9,6 +10,7 @@ use std::process::{Command, Output};
 
 use crate::common::by_hand::{by_hand, by_hand_with_path, can_run, root_of};
 use crate::common::formats::{self, Frozen};
+use crate::common::from_env;
 use crate::common::loopfs::{LoopFs, btrfs};
 use crate::common::machine::Machine;
 use crate::common::rng::Rng;
@@ -48,7 +50,13 @@ fn the_frozen_archives_come_back_without_coldchain() {
         frozen.copy_store(&store);
         let source = store.join(&frozen.directory);
         let fs = LoopFs::new(256);
-        for (at, date) in frozen.dates().iter().enumerate() {
+        let mut compared = BTreeSet::new();
+        // The last of a chain brings all before it, so that each archive comes back once; in the soak each date by itself.
+        let by_themselves = from_env("COLDCHAIN_SCRIPT_WAYS", 1) > 1;
+        for (at, date) in frozen.dates().iter().enumerate().rev() {
+            if at != 0 && !by_themselves && compared.contains(date) {
+                continue;
+            }
             let target = fs.path(date);
             fs::create_dir(&target).unwrap();
             let root = frozen.root.to_string();
@@ -67,6 +75,7 @@ fn the_frozen_archives_come_back_without_coldchain() {
             for earlier in &restored {
                 btrfs(["subvolume", "delete"], &[&target.join(earlier)]);
             }
+            compared.extend(restored);
         }
     }
 }
