@@ -2,10 +2,10 @@
 
 use rustix::fs::FileType;
 
-use super::hands::Held;
+use super::hands::HeldObject;
 use super::new_node::nanoseconds;
 use super::refusal::ReplayRefusal;
-use super::step::Step;
+use super::step::ReplayStep;
 use super::xattrs;
 use crate::btrfs::{Attribute, Command, ContentsCommand};
 
@@ -16,8 +16,8 @@ const KEEP_SIZE: u32 = 1;
 
 /// Applies a command that writes, clones, cuts or reserves.
 pub(super) fn change_data(
-    held: &mut Held,
-    step: Step<'_>,
+    held: &mut HeldObject,
+    step: ReplayStep<'_>,
     from: &ContentsCommand<'_>,
 ) -> Result<(), ReplayRefusal> {
     let node = held.node();
@@ -68,8 +68,8 @@ pub(super) fn change_data(
 
 /// Applies a command on mode, owner, times or extended attributes.
 pub(super) fn change_attributes(
-    held: &mut Held,
-    step: Step<'_>,
+    held: &mut HeldObject,
+    step: ReplayStep<'_>,
     from: &ContentsCommand<'_>,
 ) -> Result<(), ReplayRefusal> {
     match step.command {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rustix::fs::FileType;
 
 use super::hands::Hands;
-use super::refusal::{Fault, ReplayRefusal};
+use super::refusal::{ReplayFault, ReplayRefusal};
 use super::split_path::is_at_or_above;
 use super::tree::FileTree;
 use crate::btrfs::Command;
@@ -33,7 +33,7 @@ impl Directories {
         (command, of): (Command, &[u8]),
         hands: &Hands,
         tree: &mut T,
-    ) -> Result<ObjectId, Fault<T::Error>> {
+    ) -> Result<ObjectId, ReplayFault<T::Error>> {
         if path.is_empty() {
             return Ok(ObjectId::ROOT);
         }
@@ -48,12 +48,12 @@ impl Directories {
                 Some(below) => below,
                 None => {
                     let path = || of.to_vec();
-                    let below = tree.child(directory, name).map_err(Fault::Tree)?;
+                    let below = tree.child(directory, name).map_err(ReplayFault::Tree)?;
                     let below = below.ok_or_else(|| ReplayRefusal::Missing {
                         command,
                         path: path(),
                     })?;
-                    if hands.kind(below, tree).map_err(Fault::Tree)? != FileType::Directory {
+                    if hands.kind(below, tree).map_err(ReplayFault::Tree)? != FileType::Directory {
                         return Err(ReplayRefusal::ThroughFile { path: path() }.into());
                     }
                     self.learn(directory, name, below);

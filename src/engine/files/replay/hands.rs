@@ -10,7 +10,7 @@ const MOST: usize = 16;
 
 /// An object's state, and what was changed of it.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldObject {
     node: FileNode,
     /// As it was when it was taken. Absent for an object that the stream makes, and as long as nothing was changed.
     before: Option<FileNode>,
@@ -22,7 +22,7 @@ pub(super) struct Held {
     data: bool,
 }
 
-impl Held {
+impl HeldObject {
     /// An object as it is in the tree.
     pub(super) fn known(node: FileNode) -> Self {
         Self {
@@ -95,7 +95,7 @@ impl Held {
 struct Hand {
     object: ObjectId,
     /// Absent if only its cost is known.
-    held: Option<Held>,
+    held: Option<HeldObject>,
     cost: u64,
     /// When it was used last.
     used: u64,
@@ -129,13 +129,13 @@ impl Hands {
         object: ObjectId,
         cost: u64,
         tree: &mut T,
-    ) -> Result<&mut Held, T::Error> {
+    ) -> Result<&mut HeldObject, T::Error> {
         let at = self.find(object, tree)?;
         let hand = &mut self.hands[at];
         hand.cost += cost;
         match &mut hand.held {
             Some(held) => Ok(held),
-            held @ None => Ok(held.insert(Held::known(tree.node(object)?))),
+            held @ None => Ok(held.insert(HeldObject::known(tree.node(object)?))),
         }
     }
 
@@ -155,7 +155,7 @@ impl Hands {
     pub(super) fn add<T: FileTree>(
         &mut self,
         object: ObjectId,
-        held: Held,
+        held: HeldObject,
         cost: u64,
         tree: &mut T,
     ) -> Result<(), T::Error> {

@@ -3,7 +3,7 @@
 use rustix::fs::FileType;
 
 use super::refusal::ReplayRefusal;
-use super::step::Step;
+use super::step::ReplayStep;
 use crate::btrfs::{Attribute, ContentsCommand};
 use crate::model::file_node::FileNode;
 
@@ -27,7 +27,7 @@ pub(super) fn new_node(kind: FileType, inode: u64) -> FileNode {
 
 /// Returns what a mknod command makes.
 pub(super) fn device(
-    step: Step<'_>,
+    step: ReplayStep<'_>,
     from: &ContentsCommand<'_>,
     inode: u64,
 ) -> Result<FileNode, ReplayRefusal> {

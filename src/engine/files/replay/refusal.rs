@@ -67,14 +67,14 @@ pub enum ReplayRefusal {
 
 /// Why a command can't be applied.
 #[derive(Debug)]
-pub(super) enum Fault<E> {
+pub(super) enum ReplayFault<E> {
     /// It does not fit.
     Refusal(ReplayRefusal),
     /// The tree can't be read or changed.
     Tree(E),
 }
 
-impl<E> Fault<E> {
+impl<E> ReplayFault<E> {
     /// Adds where it was.
     pub(super) fn at(self, offset: u64, command: u64) -> ReplayError<E> {
         match self {
@@ -88,13 +88,13 @@ impl<E> Fault<E> {
     }
 }
 
-impl<E> From<ReplayRefusal> for Fault<E> {
+impl<E> From<ReplayRefusal> for ReplayFault<E> {
     fn from(refusal: ReplayRefusal) -> Self {
         Self::Refusal(refusal)
     }
 }
 
-impl<E> From<StreamRefusal> for Fault<E> {
+impl<E> From<StreamRefusal> for ReplayFault<E> {
     fn from(refusal: StreamRefusal) -> Self {
         Self::Refusal(refusal.into())
     }

@@ -4,11 +4,11 @@ use rustix::fs::FileType;
 
 use super::changes;
 use super::directories::Directories;
-use super::hands::{Hands, Held};
+use super::hands::{Hands, HeldObject};
 use super::new_node::{device, new_node};
-use super::refusal::{Fault, ReplayRefusal};
+use super::refusal::{ReplayFault, ReplayRefusal};
 use super::split_path::{is_at_or_above, split_path};
-use super::step::Step;
+use super::step::ReplayStep;
 use super::tree::FileTree;
 use crate::btrfs::{Attribute, Command, ContentsCommand};
 use crate::model::file_node::{FileNode, ObjectId};
@@ -23,7 +23,7 @@ pub(super) struct Replayer<'a, T> {
     directories: Directories,
     /// The object that the stream made last, while the tree does not have it. Most objects are made under a name of the
     /// moment, renamed, and then get their attributes; the tree gets them when that is done.
-    made: Option<Made>,
+    made: Option<UnsettledObject>,
     /// The path of the object that the last command changed.
     last_path: Vec<u8>,
     /// Which one that is; `None` if names have changed since.
@@ -32,10 +32,10 @@ pub(super) struct Replayer<'a, T> {
 
 /// An object that the tree does not have yet.
 #[derive(Debug)]
-struct Made {
+struct UnsettledObject {
     path: Vec<u8>,
     directory: ObjectId,
-    held: Held,
+    held: HeldObject,
     cost: u64,
 }
 
@@ -52,14 +52,18 @@ impl<'a, T: FileTree> Replayer<'a, T> {
     }
 
     /// Prepares for a full stream, which makes the root directory too.
-    pub(super) fn begin_full(&mut self) -> Result<(), Fault<T::Error>> {
-        if !self.tree.is_empty(ObjectId::ROOT).map_err(Fault::Tree)? {
+    pub(super) fn begin_full(&mut self) -> Result<(), ReplayFault<T::Error>> {
+        if !self
+            .tree
+            .is_empty(ObjectId::ROOT)
+            .map_err(ReplayFault::Tree)?
+        {
             return Err(ReplayRefusal::NotEmptyTree.into());
         }
-        let mut root = Held::made(new_node(FileType::Directory, ROOT_INODE));
+        let mut root = HeldObject::made(new_node(FileType::Directory, ROOT_INODE));
         root.change();
         let added = self.hands.add(ObjectId::ROOT, root, 0, self.tree);
-        added.map_err(Fault::Tree)
+        added.map_err(ReplayFault::Tree)
     }
 
     /// Gives the tree all that it does not have yet.
@@ -68,8 +72,11 @@ impl<'a, T: FileTree> Replayer<'a, T> {
         self.hands.put_down_all(self.tree)
     }
 
-    pub(super) fn apply(&mut self, from: &ContentsCommand<'_>) -> Result<(), Fault<T::Error>> {
-        let step = Step {
+    pub(super) fn apply(
+        &mut self,
+        from: &ContentsCommand<'_>,
+    ) -> Result<(), ReplayFault<T::Error>> {
+        let step = ReplayStep {
             command: from.command,
             path: from.bytes(Attribute::Path)?,
             bytes: from.place.end - from.place.start,
@@ -100,7 +107,11 @@ impl<'a, T: FileTree> Replayer<'a, T> {
         }
     }
 
-    fn make(&mut self, step: Step<'_>, from: &ContentsCommand<'_>) -> Result<(), Fault<T::Error>> {
+    fn make(
+        &mut self,
+        step: ReplayStep<'_>,
+        from: &ContentsCommand<'_>,
+    ) -> Result<(), ReplayFault<T::Error>> {
         let inode = from.number(Attribute::Ino)?;
         let node = match step.command {
             Command::Mkfile => new_node(FileType::RegularFile, inode),
@@ -118,16 +129,16 @@ impl<'a, T: FileTree> Replayer<'a, T> {
         if self.child(directory, name)?.is_some() {
             return Err(step.taken(step.path).into());
         }
-        self.made = Some(Made {
+        self.made = Some(UnsettledObject {
             path: step.path.to_vec(),
             directory,
-            held: Held::made(node),
+            held: HeldObject::made(node),
             cost: step.bytes,
         });
         Ok(())
     }
 
-    fn rename(&mut self, step: Step<'_>, to: &[u8]) -> Result<(), Fault<T::Error>> {
+    fn rename(&mut self, step: ReplayStep<'_>, to: &[u8]) -> Result<(), ReplayFault<T::Error>> {
         let from = step.path;
         if from != to && is_at_or_above(from, to) {
             let path = from.to_vec();
@@ -169,14 +180,14 @@ impl<'a, T: FileTree> Replayer<'a, T> {
         let tree = &mut *self.tree;
         tree.link(to_directory, to_name, object)
             .and_then(|()| tree.unlink(from_directory, from_name))
-            .map_err(Fault::Tree)?;
+            .map_err(ReplayFault::Tree)?;
         if let Some(moved) = self.directories.forget(from_directory, from_name, from) {
             self.directories.learn(to_directory, to_name, moved);
         }
         self.pay(to_directory, step.bytes)
     }
 
-    fn link(&mut self, step: Step<'_>, target: &[u8]) -> Result<(), Fault<T::Error>> {
+    fn link(&mut self, step: ReplayStep<'_>, target: &[u8]) -> Result<(), ReplayFault<T::Error>> {
         self.names_change()?;
         let (target_directory, target_name) = self.split(step, target)?;
         let object = self.child(target_directory, target_name)?;
@@ -189,11 +200,11 @@ impl<'a, T: FileTree> Replayer<'a, T> {
             return Err(step.taken(step.path).into());
         }
         let linked = self.tree.link(directory, name, object);
-        linked.map_err(Fault::Tree)?;
+        linked.map_err(ReplayFault::Tree)?;
         self.pay(directory, step.bytes)
     }
 
-    fn remove(&mut self, step: Step<'_>) -> Result<(), Fault<T::Error>> {
+    fn remove(&mut self, step: ReplayStep<'_>) -> Result<(), ReplayFault<T::Error>> {
         self.names_change()?;
         let (directory, name) = self.split(step, step.path)?;
         let object = self.child(directory, name)?;
@@ -210,11 +221,11 @@ impl<'a, T: FileTree> Replayer<'a, T> {
     }
 
     /// Returns the object that a command is on, and adds what the command costs.
-    fn take(&mut self, step: Step<'_>) -> Result<&mut Held, Fault<T::Error>> {
+    fn take(&mut self, step: ReplayStep<'_>) -> Result<&mut HeldObject, ReplayFault<T::Error>> {
         if self.made.as_ref().is_none_or(|made| made.path != step.path) {
             let object = self.locate(step)?;
             let held = self.hands.take(object, step.bytes, self.tree);
-            return held.map_err(Fault::Tree);
+            return held.map_err(ReplayFault::Tree);
         }
         let made = self.made.as_mut().expect("its path was compared");
         made.cost += step.bytes;
@@ -222,7 +233,7 @@ impl<'a, T: FileTree> Replayer<'a, T> {
     }
 
     /// Returns the object at the path of a command.
-    fn locate(&mut self, step: Step<'_>) -> Result<ObjectId, Fault<T::Error>> {
+    fn locate(&mut self, step: ReplayStep<'_>) -> Result<ObjectId, ReplayFault<T::Error>> {
         if let Some(last) = self.last
             && self.last_path == step.path
         {
@@ -241,9 +252,9 @@ impl<'a, T: FileTree> Replayer<'a, T> {
     }
 
     /// Prepares for a command that changes names.
-    fn names_change(&mut self) -> Result<(), Fault<T::Error>> {
+    fn names_change(&mut self) -> Result<(), ReplayFault<T::Error>> {
         self.last = None;
-        self.settle().map_err(Fault::Tree)
+        self.settle().map_err(ReplayFault::Tree)
     }
 
     /// Gives the tree the object that the stream made last.
@@ -265,22 +276,22 @@ impl<'a, T: FileTree> Replayer<'a, T> {
         name: &[u8],
         path: &[u8],
         object: ObjectId,
-    ) -> Result<(), Fault<T::Error>> {
+    ) -> Result<(), ReplayFault<T::Error>> {
         self.directories.forget(directory, name, path);
         // It may be the last name, and nothing can be set after that.
         self.hands
             .put_down(object, self.tree)
             .and_then(|()| self.tree.unlink(directory, name))
-            .map_err(Fault::Tree)
+            .map_err(ReplayFault::Tree)
     }
 
     fn require_empty(
         &mut self,
-        step: Step<'_>,
+        step: ReplayStep<'_>,
         path: &[u8],
         directory: ObjectId,
-    ) -> Result<(), Fault<T::Error>> {
-        if self.tree.is_empty(directory).map_err(Fault::Tree)? {
+    ) -> Result<(), ReplayFault<T::Error>> {
+        if self.tree.is_empty(directory).map_err(ReplayFault::Tree)? {
             return Ok(());
         }
         Err(ReplayRefusal::NotEmpty {
@@ -293,9 +304,9 @@ impl<'a, T: FileTree> Replayer<'a, T> {
     /// Returns the directory of a path and the name in it.
     fn split<'p>(
         &mut self,
-        step: Step<'_>,
+        step: ReplayStep<'_>,
         path: &'p [u8],
-    ) -> Result<(ObjectId, &'p [u8]), Fault<T::Error>> {
+    ) -> Result<(ObjectId, &'p [u8]), ReplayFault<T::Error>> {
         let (directory, name) = split_path(path);
         let of = (step.command, path);
         let directory = self
@@ -308,16 +319,18 @@ impl<'a, T: FileTree> Replayer<'a, T> {
         &mut self,
         directory: ObjectId,
         name: &[u8],
-    ) -> Result<Option<ObjectId>, Fault<T::Error>> {
-        self.tree.child(directory, name).map_err(Fault::Tree)
+    ) -> Result<Option<ObjectId>, ReplayFault<T::Error>> {
+        self.tree.child(directory, name).map_err(ReplayFault::Tree)
     }
 
-    fn kind(&mut self, object: ObjectId) -> Result<FileType, Fault<T::Error>> {
-        self.hands.kind(object, self.tree).map_err(Fault::Tree)
+    fn kind(&mut self, object: ObjectId) -> Result<FileType, ReplayFault<T::Error>> {
+        self.hands
+            .kind(object, self.tree)
+            .map_err(ReplayFault::Tree)
     }
 
-    fn pay(&mut self, object: ObjectId, bytes: u64) -> Result<(), Fault<T::Error>> {
+    fn pay(&mut self, object: ObjectId, bytes: u64) -> Result<(), ReplayFault<T::Error>> {
         let paid = self.hands.pay(object, bytes, self.tree);
-        paid.map_err(Fault::Tree)
+        paid.map_err(ReplayFault::Tree)
     }
 }

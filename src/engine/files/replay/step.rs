@@ -8,13 +8,13 @@ const LARGEST_FILE: u64 = i64::MAX as u64;
 
 /// A command, what it is on, and its bytes in the stream.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Step<'a> {
+pub(super) struct ReplayStep<'a> {
     pub(super) command: Command,
     pub(super) path: &'a [u8],
     pub(super) bytes: u64,
 }
 
-impl Step<'_> {
+impl ReplayStep<'_> {
     pub(super) fn missing(self, path: &[u8]) -> ReplayRefusal {
         ReplayRefusal::Missing {
             command: self.command,
