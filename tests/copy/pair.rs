@@ -107,7 +107,7 @@ impl Pair {
             Some(home) => {
                 for (key, bytes) in lab.objects() {
                     let sha256 = Sha256::of(&bytes);
-                    let role = if is_segment(key) {
+                    let role = if is_segment(&key) {
                         ObjectKind::Segment
                     } else {
                         ObjectKind::Ledger

@@ -309,7 +309,7 @@ fn check_changes(before: &MemoryTree, after: &MemoryTree, full: bool, which: &st
 /// Makes chains and compares all dates of them.
 fn chains(seeds: impl Iterator<Item = u64>, options: &str, streams: &[Stream]) -> Counts {
     let operations = from_env("COLDCHAIN_REPLAY_OPERATIONS", 60);
-    let filesystem = LoopFs::in_memory(4096, options);
+    let filesystem = LoopFs::with_options(4096, options);
     let mut counts = Counts::default();
     for seed in seeds {
         let live = filesystem.subvolume(format!("{seed}"));

@@ -117,7 +117,7 @@ impl Observer for Heard {
 /// Puts what a lab has into another store.
 fn put_all(lab: &Lab, store: &dyn Store) {
     for (key, bytes) in lab.objects() {
-        let role = if is_segment(key) {
+        let role = if is_segment(&key) {
             ObjectKind::Segment
         } else {
             ObjectKind::Ledger

@@ -43,7 +43,7 @@ impl Mutation {
         let all = shelf.keys();
         let entries: Vec<String> = shelf.keys_ending(".entry");
         let mut segments: Vec<String> = shelf.keys_ending(".zst.age");
-        segments.retain(crate::common::is_segment);
+        segments.retain(|key| crate::common::is_segment(key));
         let key = rng.pick(&all).clone();
         let length = shelf.bytes(&key).len();
         let at = rng.length(0, length);
