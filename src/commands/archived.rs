@@ -149,19 +149,19 @@ pub(super) fn bring_up_to_date(
     };
     let is_whole = match FileIndex::open_if_any(config, source, catalog) {
         Ok(Some(index)) => index.missing().is_empty(),
-        Ok(None) => false,
         // An index that can't be read is made anew.
-        Err(Error::Files(FilesError::Index(_))) => false,
+        Ok(None) | Err(Error::Files(FilesError::Index(_))) => false,
         Err(error) => return Err(error),
     };
     if is_whole {
         return Ok(());
     }
     let identities = ask_for_identities(path)?;
-    let observer: Box<dyn Observer> = match everywhere.json {
+    let observer: Box<dyn Observer> = if everywhere.json {
         // The answer is one document.
-        true => Box::new(Quiet),
-        false => observer(everywhere),
+        Box::new(Quiet)
+    } else {
+        observer(everywhere)
     };
     let name = path.display().to_string();
     let context = RunContext::real(observer.as_ref());

@@ -48,9 +48,10 @@ pub(super) fn run(args: &Find, everywhere: &Everywhere) -> Result<(), Error> {
         FindWhen::Any
     } else {
         let archive = archived.archive(&asked, args.date)?;
-        match args.deleted {
-            true => FindWhen::DeletedBefore(archive),
-            false => FindWhen::At(archive),
+        if args.deleted {
+            FindWhen::DeletedBefore(archive)
+        } else {
+            FindWhen::At(archive)
         }
     };
     let below = path_of(&asked.file);

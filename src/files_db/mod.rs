@@ -17,4 +17,10 @@ pub use questions::{
 };
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "the numbers of the tests are small"
+)]
 mod tests;

@@ -19,7 +19,9 @@ use crate::model::segment::{CONTENTS_OBJECT_BYTES, FRAME_BYTES};
 const LEVEL: i32 = 3;
 
 /// The raw bytes of a frame.
-const FRAME: usize = FRAME_BYTES as usize;
+const FRAME: usize = 4 << 20;
+
+const _: () = assert!(FRAME as u64 == FRAME_BYTES);
 
 /// Bytes that each object may have until it waits for others; it is more than all have.
 const NO_LIMIT: u64 = u64::MAX / 2;
@@ -103,12 +105,11 @@ impl ContentsSealer {
         let (frame, _) = self
             .worker
             .compress(&self.pending, Strength::Zstd(self.options.level))?;
-        let (mut writer, raw_bytes) = match self.object.take() {
-            Some(object) => object,
-            None => {
-                let held = self.budget.hold_contents();
-                (SegmentWriter::new(&self.key, &self.options, held)?, 0)
-            }
+        let (mut writer, raw_bytes) = if let Some(object) = self.object.take() {
+            object
+        } else {
+            let held = self.budget.hold_contents();
+            (SegmentWriter::new(&self.key, &self.options, held)?, 0)
         };
         writer.hold_for(&frame, None).map_err(|stop| match stop {
             Stop::Failed(error) => error,

@@ -1,6 +1,6 @@
 //! The contents of an archive: its send stream with the file data cut out.
 //!
-//! Of every command that carries file data (write, encoded_write), the data is left out, which is the last of the
+//! Of every command that carries file data (`write`, `encoded_write`), the data is left out, which is the last of the
 //! command; and every CRC field is 0. All lengths stay as they were in the stream. So a reader knows where each
 //! command, and the data of each, lay in the stream.
 //!

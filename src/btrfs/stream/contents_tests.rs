@@ -58,7 +58,10 @@ fn the_data_is_where_the_contents_say_and_nothing_of_it_is_in_them() {
         assert_eq!(end, stream.len() as u64);
         let data: Vec<&[u8]> = places
             .iter()
-            .map(|place| &stream[place.start as usize..place.end as usize])
+            .map(|place| {
+                let [start, end] = [place.start, place.end].map(|at| usize::try_from(at).unwrap());
+                &stream[start..end]
+            })
             .collect();
         let mut expected: Vec<&[u8]> = vec![b"the first data of a file", b"", &[0; 5000]];
         if protocol == 2 {

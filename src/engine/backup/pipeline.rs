@@ -47,6 +47,15 @@ pub(in crate::engine) struct StoredContents {
     pub(in crate::engine) kept: Option<KeptContents>,
 }
 
+/// Returns which streams are archived.
+fn known_streams(job: &Job<'_>, catalog: &Catalog) -> Result<Vec<(Uuid, ArchiveId)>, Error> {
+    let archives = catalog.archives(&job.session.source.row.ledger)?;
+    let visible = archives.into_iter().filter(ArchiveRow::is_visible);
+    Ok(visible
+        .filter_map(|archive| Some((archive.stream_uuid?, archive.id)))
+        .collect())
+}
+
 /// Brings the whole stream into the store. When this returns, the sender has succeeded, the guard has seen a
 /// whole stream, and every segment and the key are stored. Adds the sealed bytes that it stored to `tally`.
 pub(in crate::engine) fn pass(
@@ -76,12 +85,7 @@ pub(in crate::engine) fn pass(
     if let Some(auto) = &auto {
         sealer.choose_levels(auto.clone());
     }
-    let known = catalog
-        .archives(&job.session.source.row.ledger)?
-        .into_iter()
-        .filter(ArchiveRow::is_visible)
-        .filter_map(|archive| Some((archive.stream_uuid?, archive.id)))
-        .collect();
+    let known = known_streams(job, catalog)?;
     let failed = AtomicBool::new(false);
     let upload = Upload {
         job,
@@ -124,13 +128,9 @@ pub(in crate::engine) fn pass(
         spare: Vec::new(),
         compared: None,
     };
-    let uploads = job
-        .session
-        .config
-        .store_of(job.session.source.config)?
-        .uploads();
-    let upload = &upload;
-    let mut keeping = Keeping::in_directory(&job.session.config.state_dir);
+    let (config, upload) = (job.session.config, &upload);
+    let uploads = config.store_of(job.session.source.config)?.uploads();
+    let mut keeping = Keeping::in_directory(&config.state_dir);
     std::thread::scope(|scope| {
         let uploader = scope.spawn(move || upload.run(&segments, uploads));
         let keeping = &mut keeping;

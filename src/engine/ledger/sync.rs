@@ -68,11 +68,8 @@ pub(in crate::engine) fn catch_up_to_fork(
     state.markers = markers;
     state.warnings.extend(stored.told());
     let stored = stored.near;
-    let quarantined: Vec<u64> = catalog
-        .quarantined(&source.row.ledger)?
-        .into_iter()
-        .map(|(seq, _)| seq)
-        .collect();
+    let quarantined = catalog.quarantined(&source.row.ledger)?.into_iter();
+    let quarantined: Vec<u64> = quarantined.map(|(seq, _)| seq).collect();
 
     let mut unseen = UnseenContents::beside(&source.row.ledger, catalog)?;
     for entry in known {

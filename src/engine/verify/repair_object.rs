@@ -170,10 +170,8 @@ fn unread(error: &StoreError) -> Why {
 /// Says why another place can't give an object.
 pub(super) fn not_given(error: &Error, place: &str) -> Why {
     match error {
-        Error::Restore(crate::error::RestoreError::SegmentDamaged { what, .. }) => {
-            format!("`{place}` does not have it sound either: {what}")
-        }
-        Error::Contents(crate::error::ContentsFault::Damaged { what, .. }) => {
+        Error::Restore(crate::error::RestoreError::SegmentDamaged { what, .. })
+        | Error::Contents(crate::error::ContentsFault::Damaged { what, .. }) => {
             format!("`{place}` does not have it sound either: {what}")
         }
         Error::Store(error) if error.kind == ErrorKind::Cold => {

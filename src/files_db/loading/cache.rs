@@ -13,6 +13,15 @@ const OBJECT_BYTES: usize = 240;
 /// About what a name takes without its bytes.
 const NAME_BYTES: usize = 100;
 
+/// What a name in a directory names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KnownChild {
+    /// The tables have to say.
+    Unknown,
+    /// This; `None` if nothing.
+    Is(Option<ObjectId>),
+}
+
 /// Objects and names since the last writing.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
@@ -77,12 +86,15 @@ impl Cache {
         self.bytes
     }
 
-    /// Returns what a name names, if that is known.
-    pub(super) fn child(&self, directory: ObjectId, name: &[u8]) -> Option<Option<ObjectId>> {
-        let directory = self.directories.get(&directory)?;
+    /// Returns what a name names.
+    pub(super) fn child(&self, directory: ObjectId, name: &[u8]) -> KnownChild {
+        let Some(directory) = self.directories.get(&directory) else {
+            return KnownChild::Unknown;
+        };
         match directory.names.get(name) {
-            Some(name) => Some(name.now),
-            None => directory.is_whole.then_some(None),
+            Some(name) => KnownChild::Is(name.now),
+            None if directory.is_whole => KnownChild::Is(None),
+            None => KnownChild::Unknown,
         }
     }
 
@@ -143,15 +155,14 @@ impl Cache {
         self.object(object).names += 1;
         self.bytes += NAME_BYTES + name.len();
         let names = &mut self.directories.entry(directory).or_default().names;
-        match names.get_mut(name) {
-            Some(known) => known.now = Some(object),
-            None => {
-                let new = CachedName {
-                    stored: None,
-                    now: Some(object),
-                };
-                names.insert(name.into(), new);
-            }
+        if let Some(known) = names.get_mut(name) {
+            known.now = Some(object);
+        } else {
+            let new = CachedName {
+                stored: None,
+                now: Some(object),
+            };
+            names.insert(name.into(), new);
         }
     }
 

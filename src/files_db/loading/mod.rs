@@ -18,7 +18,7 @@ use super::error::{FilesDbError, WhileDoing as _};
 use super::file::{self, FilesDb};
 use crate::model::ArchiveId;
 use crate::model::file_node::{Changed, FileNode, ObjectId};
-use cache::{Cache, MOST_BYTES};
+use cache::{Cache, KnownChild, MOST_BYTES};
 use rows::Rows;
 
 /// What the stream of an archive begins with.
@@ -168,7 +168,7 @@ impl Loading<'_> {
         directory: ObjectId,
         name: &[u8],
     ) -> Result<Option<ObjectId>, FilesDbError> {
-        if let Some(known) = self.cache.child(directory, name) {
+        if let KnownChild::Is(known) = self.cache.child(directory, name) {
             return Ok(known);
         }
         let found = self.rows.child(&self.transaction, directory, name)?;
@@ -238,7 +238,7 @@ impl Loading<'_> {
             return Ok(is_empty);
         }
         self.rows.is_empty(&self.transaction, directory, |name| {
-            self.cache.child(directory, name) == Some(None)
+            self.cache.child(directory, name) == KnownChild::Is(None)
         })
     }
 

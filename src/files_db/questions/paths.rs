@@ -11,10 +11,13 @@ use crate::model::file_node::ObjectId;
 /// The most directories that a path leads through. Linux takes paths of 4096 bytes; deeper trees are made step by step.
 const DEEPEST: usize = 1 << 20;
 
+/// A path, and in which archives it is one's.
+type PathThen = (Span, Rc<[u8]>);
+
 /// Finds paths. It remembers those of directories, because most files share theirs.
 pub struct PathFinder<'q> {
     questions: &'q FileQuestions,
-    known: HashMap<ObjectId, Vec<(Span, Rc<[u8]>)>>,
+    known: HashMap<ObjectId, Vec<PathThen>>,
 }
 
 impl<'q> PathFinder<'q> {
@@ -32,7 +35,7 @@ impl<'q> PathFinder<'q> {
         &mut self,
         directory: ObjectId,
         at: i64,
-    ) -> Result<Option<(Span, Rc<[u8]>)>, IndexReadError> {
+    ) -> Result<Option<PathThen>, IndexReadError> {
         let mut names: Vec<IndexedName> = Vec::new();
         let mut current = directory;
         let (mut span, mut path) = loop {

@@ -161,10 +161,7 @@ impl SubtreeTotals {
     }
 }
 
-fn parsed<T: FromStr<Err: Display>>(
-    row: &Row<'_>,
-    at: impl RowIndex + Copy,
-) -> rusqlite::Result<T> {
+fn parsed<T: FromStr<Err: Display>>(row: &Row<'_>, at: impl RowIndex) -> rusqlite::Result<T> {
     let text: String = row.get(at)?;
     text.parse().map_err(|error| unfit(0, error))
 }

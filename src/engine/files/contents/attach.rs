@@ -27,6 +27,7 @@ use crate::engine::restore::thaw::{WantedSegments, require_window, thaw, thaw_st
 use crate::engine::verify::contents::private_facts;
 use crate::error::{ContentsFault, Error, RestoreError, in_words};
 use crate::model::entry::{ArchiveEntry, AttachEntry, Attachment, EntryKind, Role};
+use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, Blake3, ContentsRecord, SegmentRecord, keys};
 use crate::plan::Awaited;
 use crate::seal::{
@@ -97,7 +98,7 @@ pub fn make_contents(
     let mut done = ContentsMade::default();
     let mut wanted = with_ledger(config, source, context, |session, _, catalog| {
         let wanted = without_contents(source, request.dates, catalog)?;
-        readable(session, wanted, request, catalog, &mut done)
+        readable(session, &wanted, request, catalog, &mut done)
     })?
     .unwrap_or_default();
     wanted.reverse();
@@ -143,7 +144,7 @@ fn with_ledger<T>(
 /// Returns those of the archives that can be read now. Asks for thaws of the others, if the run was asked to.
 fn readable(
     session: &Session<'_>,
-    archives: Vec<ArchiveId>,
+    archives: &[ArchiveId],
     request: ContentsRequest<'_>,
     catalog: &mut Catalog,
     done: &mut ContentsMade,
@@ -152,7 +153,7 @@ fn readable(
     let wanted = WantedSegments {
         source,
         class: session.config.store_of(source.config)?.storage_class(),
-        archives: &archives,
+        archives,
         only: None,
         interrupt: session.context.interrupt,
     };
@@ -267,7 +268,10 @@ impl Maker<'_> {
             hasher: blake3::Hasher::new(),
             sealer,
             objects,
-            check: SelfCheck::new(key, crate::model::segment::FRAME_BYTES as usize),
+            check: SelfCheck::new(
+                key,
+                usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"),
+            ),
             // No store accepts a lock that ends in the past.
             retain_until: locked.filter(|until| *until > now),
             table: Vec::new(),

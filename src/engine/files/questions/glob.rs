@@ -40,14 +40,15 @@ impl Glob {
             let (part, next) = match first {
                 b'*' => (Part::Any, after),
                 b'?' => (Part::One, after),
-                b'[' => match class(after) {
-                    Some((part, next)) => (part, next),
-                    None => {
+                b'[' => {
+                    if let Some(class) = class(after) {
+                        class
+                    } else {
                         literal.push(b'[');
                         rest = after;
                         continue;
                     }
-                },
+                }
                 b'\\' if !after.is_empty() => {
                     literal.push(after[0]);
                     rest = &after[1..];

@@ -61,15 +61,15 @@ impl FileIndex {
         if let Some(index) = Self::open_if_any(config, source, catalog)? {
             return Ok(index);
         }
-        let archives = match catalog.source(&source.name)? {
+        let number = match catalog.source(&source.name)? {
             Some(row) => catalog.visible(&row.ledger)?.len(),
             None => 0,
         };
         let source_name = source.name.clone();
-        let archived = match archives {
+        let archived = match number {
             0 => return Err(RequestError::NeverArchived(source_name).into()),
             1 => "1 archive".to_owned(),
-            archives => format!("{archives} archives"),
+            number => format!("{number} archives"),
         };
         Err(FilesError::NotIndexed {
             source_name,

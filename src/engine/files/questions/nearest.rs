@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::btrfs;
 use crate::catalog::{ArchiveRow, Catalog};
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, StoreConfig};
 use crate::engine::context::open_source::is_place;
 use crate::engine::copy::known::known_copies;
 use crate::engine::files::plain_copies::{PlainCopies, PlainCopy};
@@ -68,21 +68,21 @@ impl<'a> Whereabouts<'a> {
                 places.push(PlaceOfArchives {
                     name: "home".to_owned(),
                     has: None,
-                    class: class.and_then(|store| store.storage_class()),
+                    class: class.and_then(StoreConfig::storage_class),
                 });
             }
             for copy in known {
                 let Some(row) = &copy.row else { continue };
                 let store = config.stores.get(&copy.name);
-                let placed = catalog.placed(row.id)?.into_iter();
-                let has = placed
+                let there = catalog.placed(row.id)?.into_iter();
+                let has = there
                     .filter(|placed| copy.has.contains(&placed.archive))
                     .filter(|placed| !copy.damaged.contains(&placed.archive))
                     .map(|placed| (placed.archive, placed.storage_class));
                 places.push(PlaceOfArchives {
                     name: copy.name.clone(),
                     has: Some(has.collect()),
-                    class: store.and_then(|store| store.storage_class()),
+                    class: store.and_then(StoreConfig::storage_class),
                 });
             }
         }

@@ -44,21 +44,20 @@ impl Directories {
         }
         let mut directory = ObjectId::ROOT;
         for name in path.split(|&byte| byte == b'/') {
-            directory = match self.known(directory, name) {
-                Some(below) => below,
-                None => {
-                    let path = || of.to_vec();
-                    let below = tree.child(directory, name).map_err(ReplayFault::Tree)?;
-                    let below = below.ok_or_else(|| ReplayRefusal::Missing {
-                        command,
-                        path: path(),
-                    })?;
-                    if hands.kind(below, tree).map_err(ReplayFault::Tree)? != FileType::Directory {
-                        return Err(ReplayRefusal::ThroughFile { path: path() }.into());
-                    }
-                    self.learn(directory, name, below);
-                    below
+            directory = if let Some(below) = self.known(directory, name) {
+                below
+            } else {
+                let path = || of.to_vec();
+                let below = tree.child(directory, name).map_err(ReplayFault::Tree)?;
+                let below = below.ok_or_else(|| ReplayRefusal::Missing {
+                    command,
+                    path: path(),
+                })?;
+                if hands.kind(below, tree).map_err(ReplayFault::Tree)? != FileType::Directory {
+                    return Err(ReplayRefusal::ThroughFile { path: path() }.into());
                 }
+                self.learn(directory, name, below);
+                below
             };
         }
         self.last = Some(directory);

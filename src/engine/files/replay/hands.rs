@@ -207,8 +207,8 @@ impl Hands {
             return Ok(at);
         }
         if self.hands.len() == MOST {
-            let uses = self.hands.iter().enumerate();
-            let oldest = uses.min_by_key(|(_, hand)| hand.used);
+            let hands = self.hands.iter().enumerate();
+            let oldest = hands.min_by_key(|(_, hand)| hand.used);
             if let Some((at, _)) = oldest {
                 self.hands.swap_remove(at).put_down(tree)?;
             }

@@ -64,7 +64,14 @@ mod tests {
         remove(&mut xattrs, b"user.absent");
         let expected: Vec<u8> = [&b"user.a"[..], b"user.ab", b"user.b"]
             .iter()
-            .flat_map(|name| [&[name.len() as u8], *name, &Blake3::of(name).0[..16]].concat())
+            .flat_map(|name| {
+                [
+                    &[u8::try_from(name.len()).unwrap()],
+                    *name,
+                    &Blake3::of(name).0[..16],
+                ]
+                .concat()
+            })
             .collect();
         assert_eq!(xattrs, expected);
     }
