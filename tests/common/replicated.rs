@@ -17,12 +17,13 @@ pub fn only_ledger(catalog: &Path) -> LedgerId {
     text.parse().unwrap()
 }
 
+static COLUMNS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(replicated_columns);
+
 /// Every replicated value of a ledger in the catalog at that path, row by row: two that are equal
 /// say the same.
 pub fn replicated(catalog: &Path, ledger: LedgerId) -> BTreeMap<String, Vec<String>> {
     let connection = Connection::open(catalog).unwrap();
     let mut found = BTreeMap::new();
-    static COLUMNS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(replicated_columns);
     for (table, columns) in &*COLUMNS {
         // What tells the rows apart, and a state that is replicated once it can be.
         let (also, which) = match table.as_str() {

@@ -390,7 +390,7 @@ impl<'a> BusyTree<'a> {
                     acl.extend(id.to_le_bytes());
                 }
                 let kinds = ["system.posix_acl_default", "system.posix_acl_access"];
-                set(*self.rng.pick(&kinds), &acl)
+                set(self.rng.pick(&kinds), &acl)
             }
             // A setuid bit that outlives the change of owner is set again after it.
             5 => {

@@ -110,6 +110,7 @@ fn fallocate(
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "case after case")]
 fn every_command_that_does_not_fit_is_refused_where_it_is() {
     use ReplayRefusal as Refusal;
     type Commands = Box<dyn Fn(StreamBuilder) -> StreamBuilder>;

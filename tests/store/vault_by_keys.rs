@@ -90,7 +90,7 @@ impl Layer for VaultByKeys {
         let key = self.segment(object.key);
         let object = RemoteObject {
             key: &key,
-            ..object.clone()
+            ..*object
         };
         self.named(self.store.copy_within(from, at, &object))
     }

@@ -200,7 +200,9 @@ fn a_retrieval_that_fails_is_said_and_asked_for_again() {
     ends(&owner.run("thaw home --yes"), 5, &[]);
     owner.server.change(|state| {
         let jobs = &mut state.vault("archives").jobs;
-        jobs.iter_mut().for_each(|job| job.fails = true);
+        for job in jobs {
+            job.fails = true;
+        }
     });
     hours(&owner, 6);
     let now = owner.server.clock().now();

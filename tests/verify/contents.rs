@@ -108,7 +108,7 @@ fn damaged_contents_are_named_and_their_archive_is_restored_and_built_on() {
 #[test]
 fn archives_without_contents_get_them_once() {
     let machine = archived(false);
-    assert_eq!(contents(&machine), [PathBuf::new(); 0]);
+    assert!(contents(&machine).is_empty());
     let before = machine.objects("");
     let plan = answer(&machine, "index --plan --json");
     assert_eq!(plan["sources"][0]["archives"].as_array().unwrap().len(), 2);

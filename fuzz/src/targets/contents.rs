@@ -14,24 +14,22 @@ const KEPT: u8 = 1;
 
 pub fn run(data: &[u8]) -> Outcome {
     let mut input = Input::new(data);
-    match input.byte() % 2 {
-        AS_IT_IS => Outcome::of(&read(input.rest())),
-        _ => {
-            let (contents, verdict) = kept(&guard::written(&mut input));
-            let read = read(&contents);
-            match (&verdict, &read) {
-                (Ok(commands), Ok(found)) => assert_eq!(found, commands),
-                (Err(refused), Err(ContentsError::Refused(found))) => {
-                    assert_eq!(
-                        (found.offset, found.command),
-                        (refused.offset, refused.command)
-                    );
-                }
-                _ => panic!("the guard says {verdict:?}, the reader {read:?}"),
-            }
-            Outcome::of(&read)
-        }
+    if input.byte() % 2 == AS_IT_IS {
+        return Outcome::of(&read(input.rest()));
     }
+    let (contents, verdict) = kept(&guard::written(&mut input));
+    let read = read(&contents);
+    match (&verdict, &read) {
+        (Ok(commands), Ok(found)) => assert_eq!(found, commands),
+        (Err(refused), Err(ContentsError::Refused(found))) => {
+            assert_eq!(
+                (found.offset, found.command),
+                (refused.offset, refused.command)
+            );
+        }
+        _ => panic!("the guard says {verdict:?}, the reader {read:?}"),
+    }
+    Outcome::of(&read)
 }
 
 /// What a guard keeps of a stream, and its verdict: how many commands there are.

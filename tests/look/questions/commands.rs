@@ -92,6 +92,7 @@ fn document(machine: &Machine, words: &str) -> Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "case after case")]
 fn files_of_archives_are_listed_found_and_compared() {
     let machine = machine();
     let here = "home: as of the archive of 2026-01-15: snapshot $FS/snapshots/2026-01-15\n";

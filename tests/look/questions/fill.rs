@@ -132,9 +132,9 @@ impl Past {
         self.next += 1;
         let place = self.place(path);
         assert!(self.now.names.insert(place, object).is_none(), "it is free");
-        let mut made = node(mode, size, mtime);
-        made.inode = object.cast_unsigned();
-        self.now.nodes.insert(object, made);
+        let mut new = node(mode, size, mtime);
+        new.inode = object.cast_unsigned();
+        self.now.nodes.insert(object, new);
         self.did(object, MADE, 100 + size);
         object
     }
