@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, TimeZone as _};
 use chrono_tz::Tz;
+use rustix::fs::FileType;
 use serde_json::{Value, json};
 
 use super::identity::ask_for_identities;
@@ -28,7 +29,7 @@ use crate::printing::{say, shown, warn};
 use crate::progress::{Observer, Quiet};
 
 /// The config and the catalog, for questions about archives.
-pub(super) struct Archived {
+pub(super) struct ArchivedFiles {
     pub(super) config: Config,
     pub(super) catalog: Catalog,
 }
@@ -39,7 +40,7 @@ pub(super) struct AskedFile<'a> {
     pub(super) index: FileIndex,
 }
 
-impl Archived {
+impl ArchivedFiles {
     pub(super) fn load(everywhere: &Everywhere) -> Result<Self, Error> {
         let config = load_to_read(everywhere)?;
         let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
@@ -256,7 +257,6 @@ pub(super) fn time_in(nanoseconds: i64, zone: Tz) -> DateTime<Tz> {
 
 /// Returns the letter of a kind of file, and its permission bits, as `ls -l` shows them.
 pub(super) fn mode_in_words(mode: u32) -> String {
-    use rustix::fs::FileType;
     let kind = match kind_of(mode) {
         FileType::RegularFile => '-',
         FileType::Directory => 'd',
@@ -285,7 +285,20 @@ pub(super) fn mode_in_words(mode: u32) -> String {
 
 /// Returns what kind of file it is.
 pub(super) fn kind_in_words(mode: u32) -> &'static str {
-    super::history::type_name(kind_of(mode))
+    type_name(kind_of(mode))
+}
+
+/// Returns the word for a kind of file in JSON.
+pub(super) fn type_name(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "file",
+        FileType::Directory => "directory",
+        FileType::Symlink => "link",
+        FileType::Fifo => "fifo",
+        FileType::Socket => "socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "device",
+        FileType::Unknown => "unknown",
+    }
 }
 
 /// Returns what is known of a file for JSON.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::archived::{
-    Archived, AskedFile, argument_shown, kind_in_words, missing_json, node_json, rooted,
+    ArchivedFiles, AskedFile, argument_shown, kind_in_words, missing_json, node_json, rooted,
 };
 use super::output::{answer, answer_json, count};
 use crate::cli::{Diff, Everywhere};
@@ -20,7 +20,7 @@ use crate::printing::{say, shown};
 const NO_FAILURE: &str = "writing to a string does not fail";
 
 pub(super) fn run(args: &Diff, everywhere: &Everywhere) -> Result<(), Error> {
-    let archived = Archived::load(everywhere)?;
+    let archived = ArchivedFiles::load(everywhere)?;
     let asked = archived.ask_source(&args.path, &args.to_index, everywhere)?;
     let dates = (
         archived.archive(&asked, Some(args.from))?,
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Diff, everywhere: &Everywhere) -> Result<(), Error> {
 }
 
 fn document(
-    archived: &Archived,
+    archived: &ArchivedFiles,
     asked: &AskedFile<'_>,
     (one, other): (IndexedArchive, IndexedArchive),
     (name, values): (&str, Vec<Value>),

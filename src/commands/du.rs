@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::archived::{Archived, archive_json, argument_shown, missing_json, rooted};
+use super::archived::{ArchivedFiles, archive_json, argument_shown, missing_json, rooted};
 use super::output::{answer, answer_json, count};
 use crate::cli::{Du, Everywhere};
 use crate::engine::path_of;
@@ -17,7 +17,7 @@ use crate::printing::shown;
 const NO_FAILURE: &str = "writing to a string does not fail";
 
 pub(super) fn run(args: &Du, everywhere: &Everywhere) -> Result<(), Error> {
-    let archived = Archived::load(everywhere)?;
+    let archived = ArchivedFiles::load(everywhere)?;
     let asked = archived.ask_source(&args.path, &args.to_index, everywhere)?;
     let path = path_of(&asked.file);
     let source = &asked.file.source.name;

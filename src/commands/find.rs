@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use serde_json::{Value, json};
 
 use super::archived::{
-    Archived, AskedFile, archive_json, argument_shown, as_argument, begin_of, in_words,
+    ArchivedFiles, AskedFile, archive_json, argument_shown, as_argument, begin_of, in_words,
     missing_json, node_json, rooted,
 };
 use super::output::{answer, answer_json, answer_null, count};
@@ -31,7 +31,7 @@ pub(super) fn run(args: &Find, everywhere: &Everywhere) -> Result<(), Error> {
     {
         return Err(RequestError::Span { from, until }.into());
     }
-    let archived = Archived::load(everywhere)?;
+    let archived = ArchivedFiles::load(everywhere)?;
     let asked = archived.ask_source(&args.path, &args.to_index, everywhere)?;
     let zone = archived.config.timezone;
     let node = NodeFilter {
@@ -109,7 +109,7 @@ fn user(text: &str) -> Result<u32, Error> {
 
 /// Returns a line for each file, with its dates and with where its newest version is.
 fn to_text(
-    archived: &Archived,
+    archived: &ArchivedFiles,
     asked: &AskedFile<'_>,
     found: &[FoundFile],
 ) -> Result<String, Error> {
@@ -141,7 +141,7 @@ fn size(file: &FoundFile) -> String {
 }
 
 fn to_json(
-    archived: &Archived,
+    archived: &ArchivedFiles,
     asked: &AskedFile<'_>,
     found: &[FoundFile],
     left_out: usize,

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use rustix::fs::FileType;
 use serde_json::{Value, json};
 
-use super::archived::{archive_json, in_words};
+use super::archived::{archive_json, in_words, type_name};
 use super::look::LookingAt;
 use super::output::{answer, answer_json};
 use super::today;
@@ -158,18 +158,6 @@ fn what(event: &FileEvent) -> String {
         parts.push(format!("owner {}:{} to {}:{}", old.0, old.1, new.0, new.1));
     }
     parts.join(", ")
-}
-
-pub(super) fn type_name(kind: FileType) -> &'static str {
-    match kind {
-        FileType::RegularFile => "file",
-        FileType::Directory => "directory",
-        FileType::Symlink => "link",
-        FileType::Fifo => "fifo",
-        FileType::Socket => "socket",
-        FileType::CharacterDevice | FileType::BlockDevice => "device",
-        FileType::Unknown => "unknown",
-    }
 }
 
 fn size(event: &FileEvent) -> String {

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::archived::{
-    Archived, AskedFile, argument_shown, as_argument, missing_json, mode_in_words, node_json,
+    ArchivedFiles, AskedFile, argument_shown, as_argument, missing_json, mode_in_words, node_json,
     rooted, time_in,
 };
 use super::output::{answer, answer_json, answer_null};
@@ -24,7 +24,7 @@ use crate::printing::shown;
 const NO_FAILURE: &str = "writing to a string does not fail";
 
 pub(super) fn run(args: &Ls, everywhere: &Everywhere) -> Result<(), Error> {
-    let archived = Archived::load(everywhere)?;
+    let archived = ArchivedFiles::load(everywhere)?;
     let asked = archived.ask_source(&args.path, &args.to_index, everywhere)?;
     let archive = archived.archive(&asked, args.date)?;
     let object = asked.index.object(&asked.file, archive)?;

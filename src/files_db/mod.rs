@@ -12,8 +12,8 @@ pub use error::{FilesDbError, FilesSqlError};
 pub use file::FilesDb;
 pub use loading::{LoadBase, Loading};
 pub use questions::{
-    ChangeSpan, FileQuestions, IndexReadError, IndexedArchive, IndexedName, IndexedVersion,
-    NameFilter, NodeFilter, PathFinder, Span, SubtreeTotals,
+    ArchiveSpan, ChangeSpan, FileQuestions, IndexReadError, IndexedArchive, IndexedName,
+    IndexedVersion, NameFilter, NodeFilter, PathFinder, SubtreeTotals,
 };
 
 #[cfg(test)]

@@ -222,7 +222,11 @@ mod tests {
         assert!(segment.grow(20, Some(&abort)).is_ok());
         assert!(contents.grow(5, None).is_ok());
         contents.shrink(5);
-        assert_eq!((budget.held().all, budget.held().contents), (110, 30));
+        let held = || {
+            let held = budget.held();
+            (held.all, held.contents)
+        };
+        assert_eq!(held(), (110, 30));
         let whole = segment.with(vec![0; 100]);
         assert_eq!(budget.whole(), 100);
         let (raise, raised) = self::abort();
@@ -234,7 +238,7 @@ mod tests {
         let object = contents.with(vec![0; 40]);
         assert_eq!((budget.whole(), budget.held().contents), (0, 40));
         drop(object);
-        assert_eq!((budget.held().all, budget.held().contents), (0, 0));
+        assert_eq!(held(), (0, 0));
     }
 
     #[test]

@@ -38,6 +38,10 @@ pub fn replicated(catalog: &Path, ledger: LedgerId) -> BTreeMap<String, Vec<Stri
                 "archive",
                 "archive IN (SELECT id FROM archive WHERE ledger = ?1 AND state IN ('committed', 'retired'))",
             ),
+            "contents" => (
+                "archive",
+                "archive IN (SELECT id FROM archive WHERE ledger = ?1 AND state IN ('committed', 'retired')) AND entry > 0",
+            ),
             other => panic!("the table {other} has replicated columns that nobody compares"),
         };
         let columns = columns.join(", ");

@@ -1,6 +1,6 @@
 //! The end of a loading.
 
-use super::{Loading, Way, merge, subtree};
+use super::{LoadWay, Loading, merge, subtree};
 use crate::files_db::error::{FilesDbError, WhileDoing as _};
 
 impl Loading<'_> {
@@ -8,7 +8,7 @@ impl Loading<'_> {
     pub fn commit(mut self) -> Result<(), FilesDbError> {
         self.flush()?;
         self.rows.settle(&self.transaction)?;
-        if let Way::Aside { first_new } = self.way {
+        if let LoadWay::Aside { first_new } = self.way {
             merge::merge(&self.transaction, self.number, first_new)
                 .while_doing("merge the tree")?;
         }

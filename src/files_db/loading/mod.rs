@@ -32,7 +32,7 @@ pub enum LoadBase {
 
 /// How an archive gets into the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum LoadWay {
     InPlace,
     /// Built aside. Objects with a lower number than this one are of the index.
     Aside {
@@ -46,7 +46,7 @@ pub struct Loading<'db> {
     transaction: Transaction<'db>,
     archive: ArchiveToLoad,
     number: i64,
-    way: Way,
+    way: LoadWay,
     /// Nothing is in the tables before this archive.
     is_first: bool,
     next_object: i64,
@@ -91,19 +91,19 @@ impl FilesDb {
         let next_object = highest.unwrap_or(ObjectId::ROOT.0) + 1;
         let is_first = newest.is_none();
         let way = if parent == newest {
-            Way::InPlace
+            LoadWay::InPlace
         } else {
-            Way::Aside {
+            LoadWay::Aside {
                 first_new: next_object,
             }
         };
         let number = newest.unwrap_or(0) + 1;
         let schema = match way {
-            Way::InPlace => "main",
-            Way::Aside { .. } => "aside",
+            LoadWay::InPlace => "main",
+            LoadWay::Aside { .. } => "aside",
         };
         let rows = Rows::new(schema, number, parent.is_none());
-        if way != Way::InPlace
+        if way != LoadWay::InPlace
             && let Some(parent) = parent
         {
             merge::seed(&transaction, parent).while_doing("take the state of the send parent")?;

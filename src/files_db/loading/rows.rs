@@ -21,12 +21,12 @@ pub(super) struct Rows {
     number: i64,
     /// Nothing was in these tables before this archive.
     is_new: bool,
-    attributes: HashMap<Attributes, i64>,
+    attributes: HashMap<NodeAttributes, i64>,
 }
 
 /// A row of `attr`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Attributes {
+struct NodeAttributes {
     mode: u32,
     uid: u32,
     gid: u32,
@@ -36,7 +36,7 @@ struct Attributes {
 
 /// A row of `version`, without its object.
 #[derive(Debug)]
-struct Version {
+struct VersionRow {
     since: i64,
     till: i64,
     attr: i64,
@@ -170,7 +170,7 @@ impl Rows {
             }
             return Ok(());
         };
-        let mut new = Version {
+        let mut new = VersionRow {
             since: self.number,
             till: OPEN,
             attr: self.attributes(connection, &node)?,
@@ -244,12 +244,12 @@ impl Rows {
         &self,
         connection: &Connection,
         object: ObjectId,
-    ) -> rusqlite::Result<Vec<Version>> {
+    ) -> rusqlite::Result<Vec<VersionRow>> {
         let sql = "SELECT since, till, attr, size, mtime, ctime, target, changed, cost
              FROM tree.version WHERE object = ?1 ORDER BY since DESC LIMIT 2";
         let mut statement = self.statement(connection, sql)?;
         let rows = statement.query_map([object.0], |row| {
-            Ok(Version {
+            Ok(VersionRow {
                 since: row.get(0)?,
                 till: row.get(1)?,
                 attr: row.get(2)?,
@@ -267,7 +267,7 @@ impl Rows {
     /// Returns the row of `attr` with the attributes of an object, which is made if it is missing. Aside or not, there is one
     /// table of them.
     fn attributes(&mut self, connection: &Connection, node: &FileNode) -> rusqlite::Result<i64> {
-        let attributes = Attributes {
+        let attributes = NodeAttributes {
             mode: node.mode,
             uid: node.uid,
             gid: node.gid,
@@ -422,7 +422,7 @@ impl Rows {
     }
 }
 
-impl Version {
+impl VersionRow {
     /// Returns whether two versions differ in nothing but when they were.
     fn is_like(&self, other: &Self) -> bool {
         let of = |version: &Self| (version.attr, version.size, version.mtime, version.ctime);

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Params, Row};
 pub use changes::ChangeSpan;
 pub use error::IndexReadError;
 pub use paths::PathFinder;
-pub use rows::{IndexedArchive, IndexedName, IndexedVersion, Span, SubtreeTotals};
+pub use rows::{ArchiveSpan, IndexedArchive, IndexedName, IndexedVersion, SubtreeTotals};
 pub use scan::{NameFilter, NodeFilter};
 
 use error::IndexSqlError;

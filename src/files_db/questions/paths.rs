@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use super::FileQuestions;
 use super::error::IndexReadError;
-use super::rows::{IndexedName, Span};
+use super::rows::{ArchiveSpan, IndexedName};
 use crate::model::file_node::ObjectId;
 
 /// The most directories that a path leads through. Linux takes paths of 4096 bytes; deeper trees are made step by step.
 const DEEPEST: usize = 1 << 20;
 
 /// A path, and in which archives it is one's.
-type PathThen = (Span, Rc<[u8]>);
+type PathThen = (ArchiveSpan, Rc<[u8]>);
 
 /// Finds paths. It remembers those of directories, because most files share theirs.
 pub struct PathFinder<'q> {
@@ -40,7 +40,7 @@ impl<'q> PathFinder<'q> {
         let mut current = directory;
         let (mut span, mut path) = loop {
             if current == ObjectId::ROOT {
-                break (Span::ALWAYS, Rc::from([]));
+                break (ArchiveSpan::ALWAYS, Rc::from([]));
             }
             if let Some(known) = self.known_at(current, at) {
                 break known;
@@ -74,7 +74,10 @@ impl<'q> PathFinder<'q> {
     }
 
     /// Returns all paths that a name has, and when: its directories may have moved.
-    pub fn paths(&mut self, name: &IndexedName) -> Result<Vec<(Span, Vec<u8>)>, IndexReadError> {
+    pub fn paths(
+        &mut self,
+        name: &IndexedName,
+    ) -> Result<Vec<(ArchiveSpan, Vec<u8>)>, IndexReadError> {
         let mut paths = Vec::new();
         let mut at = name.span.since;
         let last = self.questions.last_number();
@@ -84,14 +87,14 @@ impl<'q> PathFinder<'q> {
                 continue;
             };
             let till = span.till.min(name.span.till);
-            let span = Span { since: at, till };
+            let span = ArchiveSpan { since: at, till };
             paths.push((span, joined(&above, &name.name)));
             at = till;
         }
         Ok(paths)
     }
 
-    fn known_at(&self, directory: ObjectId, at: i64) -> Option<(Span, Rc<[u8]>)> {
+    fn known_at(&self, directory: ObjectId, at: i64) -> Option<(ArchiveSpan, Rc<[u8]>)> {
         let known = self.known.get(&directory)?;
         known.iter().find(|(span, _)| span.has(at)).cloned()
     }

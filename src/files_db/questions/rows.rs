@@ -26,7 +26,7 @@ pub struct IndexedArchive {
 
 /// The archives for which a row holds, by their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
+pub struct ArchiveSpan {
     /// The first.
     pub since: i64,
     /// The first for which it does not hold any more.
@@ -41,7 +41,7 @@ pub struct IndexedName {
     /// The name.
     pub name: Vec<u8>,
     /// When the directory has it.
-    pub span: Span,
+    pub span: ArchiveSpan,
     /// What it names.
     pub object: ObjectId,
 }
@@ -52,7 +52,7 @@ pub struct IndexedVersion {
     /// Whose version it is.
     pub object: ObjectId,
     /// When it was so.
-    pub span: Span,
+    pub span: ArchiveSpan,
     /// What is known of it.
     pub node: FileNode,
     /// What its first archive did to it.
@@ -75,7 +75,7 @@ pub(super) const VERSION_COLUMNS: &str =
     "v.object, v.since, v.till, a.mode, a.uid, a.gid, a.rdev, v.size, v.mtime,
     v.ctime, v.inode, v.target, a.xattrs, v.changed, v.cost";
 
-impl Span {
+impl ArchiveSpan {
     /// From the first archive on, without an end.
     pub const ALWAYS: Self = Self {
         since: i64::MIN,
@@ -114,7 +114,7 @@ impl IndexedName {
         Ok(Self {
             parent: ObjectId(row.get(0)?),
             name: row.get(1)?,
-            span: Span {
+            span: ArchiveSpan {
                 since: row.get(2)?,
                 till: row.get(3)?,
             },
@@ -130,7 +130,7 @@ impl IndexedVersion {
         let unsigned = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
         Ok(Self {
             object: ObjectId(row.get(0)?),
-            span: Span {
+            span: ArchiveSpan {
                 since: row.get(1)?,
                 till: row.get(2)?,
             },

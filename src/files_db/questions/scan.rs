@@ -4,7 +4,7 @@ use rusqlite::ToSql;
 
 use super::FileQuestions;
 use super::error::IndexReadError;
-use super::rows::{IndexedName, IndexedVersion, Span, VERSION_COLUMNS};
+use super::rows::{ArchiveSpan, IndexedName, IndexedVersion, VERSION_COLUMNS};
 use crate::model::file_node::{FileNode, ObjectId};
 
 /// The bits of a mode that say what kind of file it is.
@@ -175,7 +175,7 @@ impl NodeFilter {
     }
 }
 
-impl Span {
+impl ArchiveSpan {
     /// Returns whether an archive of these is in it.
     pub fn has_any(self, numbers: &[i64]) -> bool {
         numbers.iter().any(|number| self.has(*number))

@@ -5,10 +5,12 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::kept::LAG;
 use crate::model::VaultArchiveId;
+
+/// An archive that is newer than this before an inventory need not be in it yet.
+pub(super) const LAG: TimeDelta = TimeDelta::hours(48);
 
 /// The notes of one vault, of all sources in it.
 #[derive(Debug)]

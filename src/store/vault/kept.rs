@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -13,9 +13,6 @@ use super::deleted_notes::DeletedNotes;
 use super::description::{Owner, owner};
 use crate::model::{LedgerId, Sha256, TreeHash, VaultArchiveId};
 use crate::store::listing::TooMany;
-
-/// An archive that is newer than this before an inventory need not be in it yet.
-pub(super) const LAG: TimeDelta = TimeDelta::hours(48);
 
 /// The most bytes of our own line.
 const MAX_LINE: u64 = 4096;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::deleted_notes::LAG;
 use super::description::is_segment;
-use super::kept::{LAG, Showing, Shown};
+use super::kept::{Showing, Shown};
 use super::{KeptShowing, KnownSegment, VaultStore, stat};
 use crate::model::{VaultArchiveId, VaultLocator, VaultSegment};
 use crate::store::error::{ErrorKind, Operation, StoreError};

@@ -35,10 +35,17 @@ pub(in crate::engine) fn index_new(
     if !session.source.config.index {
         return;
     }
-    let warn = |what: String| {
+    let warn = |error: &Error| {
+        let what = match error {
+            // A sender can make a stream that nothing can receive, and the index is the first to apply it.
+            Error::Contents(_) => {
+                "a restore may fail there too: try it with `coldchain verify --drill`"
+            }
+            _ => "its archives are whole, and can be indexed later",
+        };
         session.context.observer.event(Event::Warning {
             source: session.source.name().clone(),
-            message: format!("{what}; its archives are whole, and can be indexed later"),
+            message: format!("cannot index the files: {}; {what}", in_words(error)),
         });
     };
     let ledger = session.source.row.ledger;
@@ -51,7 +58,7 @@ pub(in crate::engine) fn index_new(
         Ok((at_hand, _)) if at_hand.is_empty() => return,
         Ok(gathered) => gathered,
         Err(error) => {
-            warn(format!("cannot index the files: {}", in_words(&error)));
+            warn(&error);
             return;
         }
     };
@@ -66,7 +73,7 @@ pub(in crate::engine) fn index_new(
                 // The next run, or a question, makes it anew. If this fails too, that one finds the damage.
                 let _ = FilesDb::remove(&path);
             }
-            warn(format!("cannot index the files: {}", in_words(&error)));
+            warn(&error);
         }
     }
 }

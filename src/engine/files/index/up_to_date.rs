@@ -87,7 +87,7 @@ impl Update<'_> {
         }
         hide_others(&mut db, &visible)?;
         let mut known: Vec<ArchiveId> = db.archives()?.iter().map(|archive| archive.id).collect();
-        let places = Places::of(self)?;
+        let places = ContentsPlaces::of(self)?;
         let mut done = IndexedNow::default();
         for archive in sealed {
             let id = archive.entry.id;
@@ -122,7 +122,7 @@ impl Update<'_> {
         &self,
         db: &mut FilesDb,
         archive: &SealedArchive,
-        places: &Places<'_>,
+        places: &ContentsPlaces<'_>,
     ) -> Result<(), Error> {
         let entry = &archive.entry;
         let Some(record) = &entry.contents else {
@@ -189,13 +189,13 @@ fn has_others(db: &FilesDb, sealed: &[SealedArchive]) -> Result<bool, Error> {
 }
 
 /// Where contents may be: home, then the copies. A store is opened when it is first needed.
-struct Places<'a> {
+struct ContentsPlaces<'a> {
     configs: Vec<&'a StoreConfig>,
     opened: RefCell<Vec<Option<Box<dyn Store + 'a>>>>,
     context: RunContext<'a>,
 }
 
-impl<'a> Places<'a> {
+impl<'a> ContentsPlaces<'a> {
     fn of(update: &Update<'a>) -> Result<Self, Error> {
         let mut configs = vec![update.config.store_of(update.source)?];
         for place in ReadablePlace::all(update.config, update.source, update.catalog)? {

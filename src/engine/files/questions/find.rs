@@ -8,7 +8,7 @@ use super::glob::Glob;
 use super::{FileIndex, is_in, joined};
 use crate::error::Error;
 use crate::files_db::{
-    IndexedArchive, IndexedName, IndexedVersion, NameFilter, NodeFilter, PathFinder, Span,
+    ArchiveSpan, IndexedArchive, IndexedName, IndexedVersion, NameFilter, NodeFilter, PathFinder,
 };
 use crate::model::file_node::ObjectId;
 
@@ -236,7 +236,7 @@ impl FileIndex {
         found: &mut BTreeMap<Vec<u8>, FoundFile>,
         path: &[u8],
         version: &IndexedVersion,
-        span: Span,
+        span: ArchiveSpan,
         last: NaiveDate,
     ) {
         let mut archives = self

@@ -5,11 +5,11 @@
 /// end means itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
-    parts: Vec<Part>,
+    parts: Vec<GlobPart>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum GlobPart {
     /// These bytes.
     Literal(Vec<u8>),
     /// Any character.
@@ -18,14 +18,14 @@ enum Part {
     Any,
     /// One of these characters, or none of them.
     Class {
-        ranges: Vec<(Unit, Unit)>,
+        ranges: Vec<(GlobUnit, GlobUnit)>,
         is_negated: bool,
     },
 }
 
 /// A character of UTF-8, or a byte that is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Unit {
+enum GlobUnit {
     Character(char),
     Byte(u8),
 }
@@ -38,8 +38,8 @@ impl Glob {
         let mut rest = pattern;
         while let Some((&first, after)) = rest.split_first() {
             let (part, next) = match first {
-                b'*' => (Part::Any, after),
-                b'?' => (Part::One, after),
+                b'*' => (GlobPart::Any, after),
+                b'?' => (GlobPart::One, after),
                 b'[' => {
                     if let Some(class) = class(after) {
                         class
@@ -61,15 +61,15 @@ impl Glob {
                 }
             };
             if !literal.is_empty() {
-                parts.push(Part::Literal(std::mem::take(&mut literal)));
+                parts.push(GlobPart::Literal(std::mem::take(&mut literal)));
             }
-            if part != Part::Any || parts.last() != Some(&Part::Any) {
+            if part != GlobPart::Any || parts.last() != Some(&GlobPart::Any) {
                 parts.push(part);
             }
             rest = next;
         }
         if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
+            parts.push(GlobPart::Literal(literal));
         }
         Self { parts }
     }
@@ -77,7 +77,7 @@ impl Glob {
     /// Returns the longest run of bytes that whatever matches must have; empty if there is none.
     pub fn literal(&self) -> &[u8] {
         let literals = self.parts.iter().filter_map(|part| match part {
-            Part::Literal(bytes) => Some(bytes.as_slice()),
+            GlobPart::Literal(bytes) => Some(bytes.as_slice()),
             _ => None,
         });
         literals.max_by_key(|bytes| bytes.len()).unwrap_or_default()
@@ -86,7 +86,7 @@ impl Glob {
     /// Returns bytes with which the last name of every path that matches must end; empty if there are none.
     pub fn end_of_name(&self) -> &[u8] {
         match self.parts.last() {
-            Some(Part::Literal(bytes)) => {
+            Some(GlobPart::Literal(bytes)) => {
                 let slash = bytes.iter().rposition(|byte| *byte == b'/');
                 &bytes[slash.map_or(0, |at| at + 1)..]
             }
@@ -102,7 +102,7 @@ impl Glob {
         loop {
             match self.parts.get(part) {
                 None if at == text.len() => return true,
-                Some(Part::Any) => {
+                Some(GlobPart::Any) => {
                     part += 1;
                     again = Some((part, at));
                     continue;
@@ -126,7 +126,7 @@ impl Glob {
     }
 }
 
-impl Part {
+impl GlobPart {
     /// Returns how many bytes at the beginning of a text it takes; `None` if it does not match.
     fn length_in(&self, text: &[u8]) -> Option<usize> {
         match self {
@@ -148,14 +148,14 @@ impl Part {
 }
 
 /// Reads what follows a `[`, and returns the rest; `None` if the bracket has no end.
-fn class(text: &[u8]) -> Option<(Part, &[u8])> {
+fn class(text: &[u8]) -> Option<(GlobPart, &[u8])> {
     let is_negated = text.starts_with(b"!") || text.starts_with(b"^");
     let mut rest = if is_negated { &text[1..] } else { text };
     let mut ranges = Vec::new();
     loop {
         // A bracket that comes first is one of the characters.
         if rest.starts_with(b"]") && !ranges.is_empty() {
-            return Some((Part::Class { ranges, is_negated }, &rest[1..]));
+            return Some((GlobPart::Class { ranges, is_negated }, &rest[1..]));
         }
         let (from, after) = member(rest)?;
         rest = after;
@@ -169,7 +169,7 @@ fn class(text: &[u8]) -> Option<(Part, &[u8])> {
     }
 }
 
-fn member(text: &[u8]) -> Option<(Unit, &[u8])> {
+fn member(text: &[u8]) -> Option<(GlobUnit, &[u8])> {
     let text = text.strip_prefix(b"\\").unwrap_or(text);
     if text.is_empty() {
         return None;
@@ -179,20 +179,20 @@ fn member(text: &[u8]) -> Option<(Unit, &[u8])> {
 }
 
 /// Returns the first character of a text, which is not empty, and its length in bytes.
-fn unit(text: &[u8]) -> (Unit, usize) {
+fn unit(text: &[u8]) -> (GlobUnit, usize) {
     let length = match text[0] {
-        0x00..=0x7f => return (Unit::Character(text[0].into()), 1),
+        0x00..=0x7f => return (GlobUnit::Character(text[0].into()), 1),
         0xc0..=0xdf => 2,
         0xe0..=0xef => 3,
         0xf0..=0xf7 => 4,
-        _ => return (Unit::Byte(text[0]), 1),
+        _ => return (GlobUnit::Byte(text[0]), 1),
     };
     let character = text
         .get(..length)
         .and_then(|it| std::str::from_utf8(it).ok());
     match character.and_then(|it| it.chars().next()) {
-        Some(character) => (Unit::Character(character), length),
-        None => (Unit::Byte(text[0]), 1),
+        Some(character) => (GlobUnit::Character(character), length),
+        None => (GlobUnit::Byte(text[0]), 1),
     }
 }
 
