@@ -26,7 +26,8 @@ fn machine(line: &str) -> Machine {
     let machine = Machine::with_subvolume(512);
     let store = "store = \"disk\"\n\n";
     let with_line = format!("store = \"disk\"\n{line}\n\n");
-    machine.write_config(&LIVE_CONFIG.replacen(store, &with_line, 1));
+    let config = LIVE_CONFIG.replacen(store, &with_line, 1);
+    machine.write_config(&format!("contents = true\n{config}"));
     machine
 }
 

@@ -47,6 +47,7 @@ fn contents_that_are_attached_after_the_copy_are_brought_and_nothing_else() {
 #[test]
 fn contents_that_home_has_lost_keep_no_archive_from_being_copied() {
     let machine = archived();
+    assert_eq!(machine.run("index --identity $T/kit").code, Some(0));
     let (home, second) = (machine.path("store"), machine.path("second"));
     let all = contents(&home);
     assert_eq!(all.len(), 2);
@@ -80,6 +81,7 @@ fn contents_that_home_has_lost_keep_no_archive_from_being_copied() {
 #[test]
 fn lost_contents_are_put_back_from_the_other_place() {
     let machine = archived();
+    assert_eq!(machine.run("index --identity $T/kit").code, Some(0));
     let (home, second) = (machine.path("store"), machine.path("second"));
     assert_eq!(machine.run("copy home --to second").code, Some(0));
     for (at, options) in [

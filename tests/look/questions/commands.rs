@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::fill::{FILE, Past};
 use crate::common::loopfs::btrfs;
 use crate::common::machine::{LIVE_CONFIG, Machine};
+use crate::common::replicated::only_ledger;
 
 const DATES: [&str; 3] = ["2026-01-01", "2026-01-08", "2026-01-15"];
 
@@ -36,18 +37,15 @@ fn machine() -> Machine {
     let gone = machine.btrfs().path("snapshots").join(DATES[1]);
     btrfs(["subvolume", "delete"], &[&gone]);
     let past = past();
-    let listed = machine.listed();
-    let chains = listed["sources"][0]["chains"].as_array().unwrap().iter();
-    let archives = chains.flat_map(|chain| chain["archives"].as_array().unwrap());
-    let mut ids: Vec<ArchiveId> = archives
-        .map(|archive| archive["id"].as_str().unwrap().parse().unwrap())
+    let archives = fs::read_dir(machine.path("store/home/archives")).unwrap();
+    let names = archives.map(|archive| archive.unwrap().file_name());
+    let mut ids: Vec<ArchiveId> = names
+        .map(|name| name.to_str().unwrap().parse().unwrap())
         .collect();
     ids.sort();
-    let shown = machine.run("show home 2026-01-01 --json");
-    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
-    let ledger = shown["ledger"].as_str().unwrap();
+    let ledger = only_ledger(&machine.state().join("catalog.db")).to_string();
     let path = machine.state().join(format!("files/{ledger}.db"));
-    past.write_index(&path, ledger, &ids);
+    past.write_index(&path, &ledger, &ids);
     machine
 }
 
@@ -339,11 +337,8 @@ fn a_source_without_an_index_says_so() {
         assert!(run.stderr.starts_with(text), "{}", run.stderr);
     }
     // A file that is no index is an error with what to do.
-    let shown = machine.run("show home --json");
-    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
-    let path = machine
-        .state()
-        .join(format!("files/{}.db", shown["ledger"].as_str().unwrap()));
+    let ledger = only_ledger(&machine.state().join("catalog.db"));
+    let path = machine.state().join(format!("files/{ledger}.db"));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, "no database, but longer than nothing").unwrap();
     let run = machine.run("ls home");
@@ -364,6 +359,7 @@ fn a_source_without_an_index_says_so() {
 #[test]
 fn a_backup_indexes_what_it_archives_and_an_identity_indexes_what_is_missing() {
     let machine = Machine::with_subvolume(256);
+    machine.write_config(&format!("contents = true\n{LIVE_CONFIG}"));
     let live = machine.btrfs().path("home");
     fs::create_dir(live.join("ann")).unwrap();
     fs::create_dir(live.join("work")).unwrap();
