@@ -390,7 +390,8 @@ impl<'a> BusyTree<'a> {
                     acl.extend(id.to_le_bytes());
                 }
                 let kinds = ["system.posix_acl_default", "system.posix_acl_access"];
-                set(self.rng.pick(&kinds), &acl)
+                let kind = *self.rng.pick::<&str>(&kinds);
+                set(kind, &acl)
             }
             // A setuid bit that outlives the change of owner is set again after it.
             5 => {
