@@ -28,7 +28,7 @@ fn archived(contents: bool) -> Machine {
 
 /// The objects of contents, those of the full first.
 fn contents(machine: &Machine) -> Vec<PathBuf> {
-    let mut found = machine.objects(".zst.age");
+    let mut found = machine.objects("");
     found.retain(|path| path.to_string_lossy().contains("/contents-"));
     found
 }

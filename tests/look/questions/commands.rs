@@ -120,7 +120,7 @@ fn files_of_archives_are_listed_found_and_compared() {
         (
             "find home --limit 2",
             "home:/-x\nhome:/ann\n",
-            "home: as of the archive of 2026-01-15: snapshot $FS/snapshots/2026-01-15\n5 files more\n",
+            "home: as of the archive of 2026-01-15: snapshot $FS/snapshots/2026-01-15\n6 files more\n",
         ),
         (
             "find home --deleted",
