@@ -137,12 +137,8 @@ fn what_a_pruner_deletes_while_it_is_brought_back_is_retired_again() {
     let of_undelete = operations(&faults);
     let mut cases = Cases::new("a pruner and an undo of its deletion");
     let (mut whole, mut in_part, mut gone) = (0, 0, 0);
-    let mut ways = 0..;
     for pruned in 0..=of_prune {
         for undone in 0..=of_undelete {
-            if ways.next().unwrap() % step() != 0 {
-                continue;
-            }
             let turns = Turns::new(PRUNER, pruned, undone);
             let case = format!("{pruned} of the pruner, {undone} of the other");
             cases.run(&case, || {
