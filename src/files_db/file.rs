@@ -52,7 +52,7 @@ impl FilesDb {
                 .create(directory)
                 .map_err(|source| file_error("create", directory, source))?;
         }
-        // SQLite deletes the journal of a database by its name. So nobody may remove an index that is open elsewhere.
+        // SQLite deletes the journal of a database by its name. So an index that another process has open must stay.
         let lock = lock(path)?;
         remove_asides(path);
         let opened = match connect(path, ledger) {
@@ -189,7 +189,7 @@ pub(super) fn aside(path: &Path) -> PathBuf {
     path.with_extension("aside")
 }
 
-/// Removes what a killed run left beside the index. It is of no use, and in nobody's way.
+/// Removes what a killed run left beside the index. Nothing uses it.
 fn remove_asides(path: &Path) {
     let _ = fs::remove_file(aside(path));
 }

@@ -232,7 +232,7 @@ mod tests {
         let (raise, raised) = self::abort();
         drop(raise);
         let waits = contents.grow(10, Some(&raised)).is_err();
-        assert!(waits, "whoever has the whole segment gives it back");
+        assert!(waits, "the holder of the whole segment gives it back");
         drop(whole);
         assert!(contents.grow(10, Some(&raised)).is_ok());
         let object = contents.with(vec![0; 40]);

@@ -61,7 +61,7 @@ pub struct Guard {
     refused: Option<GuardError>,
     /// The limit on name and value of an extended attribute together, in bytes.
     longest_attribute: Option<u64>,
-    /// The stream without its file data, as far as nobody has taken it; `None` if nobody wants it.
+    /// The stream without its file data that was not taken yet; `None` if the caller does not keep contents.
     contents: Option<Vec<u8>>,
 }
 
