@@ -49,7 +49,7 @@ impl Source {
             copies: Vec::new(),
             protocol: Protocol::V1,
             segment_bytes: DEFAULT_SEGMENT_BYTES,
-            contents: false,
+            contents: true,
             index: true,
             schedule: ScheduleKeys::default().over(&ScheduleKeys::default()),
         }

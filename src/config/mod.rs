@@ -279,7 +279,7 @@ impl Config {
             .unwrap_or(DEFAULT_SEGMENT_BYTES);
         let inherited = Inherited {
             segment_bytes,
-            contents: top.read("contents", Field::boolean)?.unwrap_or(false),
+            contents: top.read("contents", Field::boolean)?.unwrap_or(true),
             index: top.read("index", Field::boolean)?.unwrap_or(true),
             keep: top.read("keep", source::keep_of)?,
             schedule: ScheduleKeys::read(&top)?,

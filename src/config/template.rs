@@ -43,7 +43,7 @@ const TOP: &str = r#"
 
 # Store with each archive what files it has: its stream without the data, sealed, 50 to 80 MB for a million files. The
 # questions about files of any date need it.
-#contents = false
+#contents = true
 
 # Keep an index of the files in all archives here, below `files` in the state directory: about 150 MB for a million files.
 # It is made after each archive, and answers `ls`, `find`, `history`, `diff` and `du`.
@@ -122,7 +122,7 @@ const SOURCE_AND_STORE: &str = r#"
 #compressed_data = false
 # This source's own segment size, and its own values for single keys of [schedule].
 #segment_size = "128MiB"
-#contents = false
+#contents = true
 #index = true
 #schedule = { max_incrementals = 11 }
 # The subvolume gets its content by rsync, before each snapshot: for machines and filesystems without btrfs;

@@ -86,7 +86,7 @@ fn what_another_machine_retires_revives_and_deletes_is_known_where_it_is_restore
     let retired = pruner.run("prune");
     assert!(
         ok(&retired).starts_with(&format!(
-            "home: retired the chain of {old}, 1 archive, 2 objects"
+            "home: retired the chain of {old}, 1 archive, 3 objects"
         )),
         "{}",
         retired.stdout
@@ -118,7 +118,7 @@ fn what_another_machine_retires_revives_and_deletes_is_known_where_it_is_restore
     let told = ok(&deleted);
     assert!(
         told.starts_with(&format!(
-            "home: deleted the chain of {old}, 1 archive, 2 objects"
+            "home: deleted the chain of {old}, 1 archive, 3 objects"
         )),
         "{told}"
     );

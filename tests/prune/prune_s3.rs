@@ -96,7 +96,7 @@ impl Rented {
         let pruned = self.sandbox.run(["prune"]).ok();
         assert_eq!(pruned.stderr, "");
         let says = format!(
-            "home: retired the chain of {}, 2 archives, 4 objects, ",
+            "home: retired the chain of {}, 2 archives, 6 objects, ",
             date(75)
         );
         assert!(pruned.stdout.starts_with(&says), "{pruned:?}");

@@ -393,14 +393,14 @@ fn what_is_denied_is_exit_4_and_what_was_done_before_is_told() {
         &lab,
         "2026-06-01",
         8,
-        &denied("store: delete home/archives/", 3),
+        &denied("store: delete home/archives/", 4),
     );
     assert!(
         matches!(
             error,
             Error::Prune(PruneError::ChainLeft {
                 deleted: 1,
-                of: 2,
+                of: 3,
                 ..
             })
         ),
@@ -414,7 +414,7 @@ fn what_is_denied_is_exit_4_and_what_was_done_before_is_told() {
     assert_eq!(
         told,
         [
-            (date("2026-01-01"), ChainFate::Delete, 2),
+            (date("2026-01-01"), ChainFate::Delete, 3),
             (date("2026-01-14"), ChainFate::Delete, 1)
         ]
     );
@@ -424,7 +424,7 @@ fn what_is_denied_is_exit_4_and_what_was_done_before_is_told() {
     };
     assert_eq!(
         (line.chain.date, line.objects.len()),
-        (date("2026-01-14"), 1)
+        (date("2026-01-14"), 2)
     );
 }
 
@@ -439,7 +439,7 @@ fn what_a_lock_keeps_is_told_with_its_day_and_the_rest_goes() {
     let stray = format!("{prefix}/000000-0123456789abcdef.zst.age");
     let object = NewObject::new(&stray, b"x".to_vec(), Sha256::of(b"x"), ObjectKind::Segment);
     lab.store.put_if_absent(&object).unwrap();
-    // The stray, and of the chain what comes after its segment.
+    // The stray, and of the chain what comes after its segment and its contents.
     let faults = Faults::by_rule(|_, name| {
         let is_locked = name.starts_with("store: delete home/archives/2026-05-21-")
             || (name.starts_with("store: delete home/archives/2026-01-01-")
@@ -452,7 +452,7 @@ fn what_a_lock_keeps_is_told_with_its_day_and_the_rest_goes() {
     let told: Vec<_> = chains.map(|line| (line.fate, line.objects.len())).collect();
     assert_eq!(
         told,
-        [(ChainFate::Delete, 1), (ChainFate::Retained { until }, 1)]
+        [(ChainFate::Delete, 2), (ChainFate::Retained { until }, 1)]
     );
     let [line] = &pruned.plan.strays.lines[..] else {
         panic!("{:?}", pruned.plan.strays);
@@ -491,7 +491,7 @@ fn a_retired_chain_of_which_nothing_is_listed_is_deleted_once() {
         let points = points.filter(|point| point.name.starts_with("store: delete home/archives/"));
         points.count()
     };
-    assert_eq!(deletes(&faults), 2);
+    assert_eq!(deletes(&faults), 3);
     let faults = Faults::none();
     prune(&lab, "2026-06-01", 9, None, &faults).unwrap();
     assert_eq!(deletes(&faults), 0);

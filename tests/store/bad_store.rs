@@ -160,7 +160,7 @@ fn a_bucket_may_be_called_as_its_service_lets_it_be() {
         let machine = machine();
         let (code, text) = said(&machine, &server.endpoint(), &[("bucket", &name)]);
         assert_eq!((code, text.as_str()), (Some(0), NOT_IN_KIT));
-        assert_eq!(server.objects(bucket).len(), 5);
+        assert_eq!(server.objects(bucket).len(), 6);
         // The address that the catalog has leads there.
         let listed = machine.run("list");
         let place = format!(
@@ -197,8 +197,8 @@ fn a_backup_needs_no_permission_to_delete() {
     assert_eq!((code, text.as_str()), (Some(0), NOT_IN_KIT));
     assert_eq!(
         server.objects(BUCKET).len(),
-        5,
-        "signpost, key, segment, two entries"
+        6,
+        "signpost, key, segment, contents, two entries"
     );
 }
 

@@ -40,7 +40,7 @@ fn accepted(machine: &Machine, lines: Lines<'_>, change: impl FnOnce(&mut Comman
     let _ = fs::remove_file(machine.path("state/catalog.db"));
     let (code, text) = said_with(machine, &server.endpoint(), lines, change);
     assert_eq!(code, Some(0), "{text}");
-    assert_eq!(server.objects(BUCKET).len(), 5);
+    assert_eq!(server.objects(BUCKET).len(), 6);
 }
 
 /// Writes `~/.aws/config`.

@@ -106,7 +106,7 @@ fn an_inventory_with_another_tree_hash_is_damage_and_one_with_the_signed_one_pro
     let [_, checksums] = &report.levels[..] else {
         panic!("{report:?}");
     };
-    assert_eq!((checksums.checked(), checksums.unchecked()), (2, 0));
+    assert_eq!((checksums.checked(), checksums.unchecked()), (3, 0));
     lab.all_are_verified();
 
     let id = vault.ids().pop_last().unwrap();

@@ -238,7 +238,7 @@ fn what_the_credentials_may_not_read_is_damage_only_if_they_may_read_other_objec
         one.stdout.contains("it can't be read: access is denied")
             && one
                 .stdout
-                .contains("home: deep       5 objects fetched and hashed"),
+                .contains("home: deep       7 objects fetched and hashed"),
         "{one:?}"
     );
     assert!(bucketed.is_damaged());

@@ -32,7 +32,7 @@ fn the_smallest_config_gets_the_documented_defaults() {
         copies: Vec::new(),
         protocol: Protocol::V1,
         segment_bytes: 128 << 20,
-        contents: false,
+        contents: true,
         index: true,
         schedule: ScheduleConfig {
             days: vec![1, 7, 14, 21],

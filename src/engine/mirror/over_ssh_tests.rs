@@ -223,7 +223,7 @@ fn what_fails_here_in_a_stream_is_the_error_and_the_session_goes_on() {
 fn a_server_that_only_says_that_it_is_alive_is_left_in_the_end() {
     let bytes = opened(|_| {});
     let alive = "while printf 'k\\0\\0\\0\\0'; do sleep 0.02; done 2> /dev/null";
-    let mut mirror = open(&bytes, Duration::from_millis(200), alive).unwrap();
+    let mut mirror = open(&bytes, Duration::from_secs(2), alive).unwrap();
     let error = mirror.make().unwrap_err();
     let is_alive = matches!(
         error,

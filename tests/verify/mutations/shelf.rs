@@ -67,7 +67,7 @@ impl Shelf {
         true_ones.retain(|key, _| !key.ends_with("README-RESTORE.txt"));
         assert_eq!(
             true_ones.len(),
-            4 + 3 + (2 + 2 + 1),
+            4 + 3 + (2 + 2 + 1) + 3,
             "{:?}",
             true_ones.keys()
         );
