@@ -137,6 +137,7 @@ impl BackupError {
             Self::AfterArchive { source, .. } => match **source {
                 Error::Btrfs(_)
                 | Error::Catalog(_)
+                | Error::Contents(_)
                 | Error::File { .. }
                 | Error::Prune(
                     PruneError::ChainLeft { .. }

@@ -24,6 +24,14 @@ pub enum ContentsFault {
         /// Why.
         what: String,
     },
+    /// Their stream has a command that does not fit the files of the send parent: `btrfs receive` would refuse it.
+    #[error("the send stream of {archive} does not fit what it is built on: {what}")]
+    Unrestorable {
+        /// The archive.
+        archive: ArchiveId,
+        /// Why.
+        what: String,
+    },
     /// The stream of an archive is not one that contents can be made of.
     #[error("cannot make the contents of {archive}: {what}")]
     Unmade {
@@ -68,6 +76,9 @@ impl ContentsFault {
             Self::Unusable { archive, .. } => exit(ExitCode::Integrity).hint(format!(
                 "run `coldchain verify --deep` to compare them with the archive; {archive} can be restored without them"
             )),
+            Self::Unrestorable { .. } => exit(ExitCode::Integrity).hint(
+                "keep the snapshot of that date: the next archive is a full. `coldchain verify --drill` tries a restore",
+            ),
             Self::Unmade { .. } => exit(ExitCode::Integrity)
                 .hint("run `coldchain verify --deep` with the same identity to see what is damaged"),
             Self::Unopened { .. } => exit(ExitCode::Failed).hint(

@@ -45,6 +45,19 @@ impl FilesDb {
     /// Opens the index at `path`, and makes it if it is missing (mode 0600). An index that is damaged, of another ledger or
     /// of another version is replaced by an empty one.
     pub fn open(path: &Path, ledger: &LedgerId) -> Result<Self, FilesDbError> {
+        Self::open_within(BUSY, path, ledger)
+    }
+
+    /// Does the same, but does not wait for another process that has it.
+    pub fn open_at_once(path: &Path, ledger: &LedgerId) -> Result<Self, FilesDbError> {
+        Self::open_within(Duration::ZERO, path, ledger)
+    }
+
+    fn open_within(
+        patience: Duration,
+        path: &Path,
+        ledger: &LedgerId,
+    ) -> Result<Self, FilesDbError> {
         if let Some(directory) = path.parent() {
             DirBuilder::new()
                 .recursive(true)
@@ -53,7 +66,7 @@ impl FilesDb {
                 .map_err(|source| file_error("create", directory, source))?;
         }
         // SQLite deletes the journal of a database by its name. So an index that another process has open must stay.
-        let lock = lock(path)?;
+        let lock = lock(path, patience)?;
         remove_asides(path);
         let opened = match connect(path, ledger) {
             Ok(Some(connection)) => Ok(connection),
@@ -79,7 +92,7 @@ impl FilesDb {
         if !path.parent().is_some_and(Path::exists) {
             return Ok(());
         }
-        let _lock = lock(path)?;
+        let _lock = lock(path, BUSY)?;
         remove_asides(path);
         remove_files(path)
     }
@@ -145,10 +158,10 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
-fn lock(path: &Path) -> Result<File, FilesDbError> {
+fn lock(path: &Path, patience: Duration) -> Result<File, FilesDbError> {
     let path = path.with_extension("lock");
     let file = make_private(&path)?;
-    let until = Instant::now() + BUSY;
+    let until = Instant::now() + patience;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),

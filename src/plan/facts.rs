@@ -22,6 +22,8 @@ pub enum SendParentSnapshot {
     Unrelated,
     /// `btrfs send` would leave data out against it; what, in words.
     Lossy(String),
+    /// The stream that was sent against it tonight could not be restored; why, in words.
+    Unrestorable(String),
     /// It can't be compared with tonight's snapshot; why, in words.
     Incomparable(String),
     /// Another program makes the stream (`decide`): there is no snapshot to check, and the ledger alone

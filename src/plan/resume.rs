@@ -139,6 +139,7 @@ fn given_up(
         SendParentSnapshot::Gone => return Some(GivenUp::Snapshot("it is gone".to_owned())),
         SendParentSnapshot::Unrelated
         | SendParentSnapshot::Lossy(_)
+        | SendParentSnapshot::Unrestorable(_)
         | SendParentSnapshot::Incomparable(_) => {
             return Some(GivenUp::Snapshot("it is of another subvolume".to_owned()));
         }

@@ -100,6 +100,9 @@ fn no_snapshot(facts: &Facts, chain: &Chain<'_>) -> Option<String> {
         SendParentSnapshot::Lossy(what) => Some(format!(
             "`btrfs send` would leave data out against the snapshot of {parent}: {what}"
         )),
+        SendParentSnapshot::Unrestorable(what) => Some(format!(
+            "the stream against the snapshot of {parent} can't be restored: {what}"
+        )),
         SendParentSnapshot::Incomparable(why) => Some(format!(
             "the snapshot of {parent} can't be compared with tonight's: {why}"
         )),
@@ -228,6 +231,10 @@ mod tests {
         unrelated.send_parent = SendParentSnapshot::Unrelated;
         let mut lossy = sound.clone();
         lossy.send_parent = SendParentSnapshot::Lossy("the end of /f".to_owned());
+        let mut unrestorable = sound.clone();
+        unrestorable.send_parent = SendParentSnapshot::Unrestorable(
+            "a rename command on `f`, which is not there".to_owned(),
+        );
         let mut incomparable = sound.clone();
         incomparable.send_parent = SendParentSnapshot::Incomparable("it is damaged".to_owned());
         let mut rekeyed = sound.clone();
@@ -253,6 +260,10 @@ mod tests {
             (
                 lossy,
                 "`btrfs send` would leave data out against the snapshot of 2026-08-21: the end of /f",
+            ),
+            (
+                unrestorable,
+                "the stream against the snapshot of 2026-08-21 can't be restored: a rename command on `f`, which is not there",
             ),
             (
                 incomparable,

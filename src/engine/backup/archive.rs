@@ -15,6 +15,7 @@ use crate::engine::backup::pipeline::{Passed, pass};
 use crate::engine::backup::stream_source::SendAgain;
 use crate::engine::backup::zeros::warn_of_zeros;
 use crate::engine::context::kit_file::{NOT_IN_KIT, is_in_kit};
+use crate::engine::files::index::before_commit::require_restorable;
 use crate::engine::ledger::append::{self, Committed};
 use crate::engine::ledger::listing::require_listed;
 use crate::engine::ledger::locators::vault_place;
@@ -52,6 +53,11 @@ pub(in crate::engine) fn archive(
     // From here on it takes no time.
     job.session.context.interrupt.check()?;
     let entry = entry(job, attempt, &whole)?;
+    if job.can_fall_back {
+        let kept = whole.passed.contents.as_ref();
+        let kept = kept.and_then(|contents| contents.kept.as_ref());
+        require_restorable(job.session, &entry, kept)?;
+    }
     let writer = append::Writer {
         session: job.session,
         retain_until: attempt.retain_until,

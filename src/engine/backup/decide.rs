@@ -16,7 +16,7 @@ use crate::engine::backup::outcome::{BackupRequest, Outcome};
 use crate::engine::backup::resume::UnfinishedAttempt;
 use crate::engine::backup::send_parent::{StreamOrigin, chosen_archive};
 use crate::engine::backup::stream_source::{Sending, StreamSource, compressed_data};
-use crate::engine::backup::{begin, check_date, check_stored, prune_after};
+use crate::engine::backup::{begin, check_date, check_stored, indexed_too, prune_after};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{OpenSource, retain_until};
 use crate::engine::context::schedule::schedule;
@@ -121,6 +121,8 @@ pub fn decide(
         session: &session,
         recipients: &recipients,
         expected: None,
+        // The other machine sends one stream.
+        can_fall_back: false,
         origin: OriginFacts::default(),
         reason,
     };
@@ -137,9 +139,8 @@ pub fn decide(
     let made = archive::archive(&job, &attempt, &mut send, &mut state, &mut catalog)?;
     let archives = vec![made];
     let later = check_stored(&session, &archives, &mut catalog)
-        .and_then(|()| prune_after(&session, asked.date, &mut catalog))
-        .err()
-        .map(Box::new);
+        .and_then(|()| prune_after(&session, asked.date, &mut catalog));
+    let later = indexed_too(&session, &archives, &mut catalog, later);
     Ok(Outcome::Archived { archives, later })
 }
 

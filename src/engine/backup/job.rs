@@ -10,6 +10,8 @@ pub(in crate::engine) struct Job<'a> {
     /// The expected length of the stream, in raw bytes.
     pub(in crate::engine) expected: Option<u64>,
     pub(in crate::engine) origin: OriginFacts,
+    /// Whether another archive can be made in its place, should its stream be one that can't be restored.
+    pub(in crate::engine) can_fall_back: bool,
     /// Why the archive is made.
     pub(in crate::engine) reason: String,
 }

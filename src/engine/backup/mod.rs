@@ -45,9 +45,9 @@ use crate::engine::prune::{PruneAsked, prune_open};
 use crate::engine::snapshots::retention::{self, Retaining};
 use crate::engine::snapshots::take::{self, Night};
 use crate::engine::snapshots::{at_any_time, links};
-use crate::error::{BackupError, Error, in_words};
-use crate::model::SnapshotName;
+use crate::error::{BackupError, ContentsFault, Error, in_words};
 use crate::model::entry::Role;
+use crate::model::{ArchiveId, SnapshotName};
 use crate::plan::{Action, BackupPlan, Facts, SendParentSnapshot, plan_backup, refuse_date};
 use crate::process::ProcessError;
 use crate::progress::Event;
@@ -161,8 +161,9 @@ impl Nightly<'_> {
     fn run(&self, night: &Night, catalog: &mut Catalog) -> Result<Outcome, Error> {
         let mut state = begin(self.session, self.asked, catalog)?;
         let mut archives = Vec::new();
+        let mut unfit = Vec::new();
         let planned = self
-            .resume(night, &mut archives, &mut state, catalog)
+            .resume(night, (&mut archives, &mut unfit), &mut state, catalog)
             .and_then(|()| {
                 if archives
                     .iter()
@@ -170,17 +171,14 @@ impl Nightly<'_> {
                 {
                     return Ok(Idle::default());
                 }
-                self.tonight(night, &mut archives, &mut state, catalog)
+                self.tonight(night, (&mut archives, &mut unfit), &mut state, catalog)
             });
         let nothing = match planned {
             Ok(nothing) => nothing,
             Err(error) if archives.is_empty() => return Err(error),
             Err(error) => {
-                index_new(self.session, &archives, catalog);
-                return Ok(Outcome::Archived {
-                    archives,
-                    later: Some(Box::new(error)),
-                });
+                let later = indexed_too(self.session, &archives, catalog, Err(error));
+                return Ok(Outcome::Archived { archives, later });
             }
         };
         if archives.is_empty() {
@@ -194,8 +192,8 @@ impl Nightly<'_> {
                 reason: nothing.reason,
             });
         }
-        let later = self.afterwards(&archives, catalog).err().map(Box::new);
-        index_new(self.session, &archives, catalog);
+        let later = self.afterwards(&archives, catalog);
+        let later = indexed_too(self.session, &archives, catalog, later);
         Ok(Outcome::Archived { archives, later })
     }
 
@@ -204,7 +202,7 @@ impl Nightly<'_> {
     fn resume(
         &self,
         tonight: &Night,
-        made: &mut Vec<CommittedArchive>,
+        (made, tried): (&mut Vec<CommittedArchive>, &mut Vec<Unfit>),
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
@@ -237,6 +235,11 @@ impl Nightly<'_> {
             let sent = SentFrom::Snapshot(row.clone());
             match self.archive(&sent, &in_hand, reason, state, catalog) {
                 Ok(archived) => made.push(archived),
+                Err(Error::Contents(ContentsFault::Unrestorable { archive, what })) => {
+                    let unfit = self.give_up(&in_hand, &archive, what, catalog)?;
+                    // What a later snapshot's stream is like is not known.
+                    tried.extend(unfit.filter(|_| tonight.row.id == row.id));
+                }
                 Err(error) if tonight.row.id != row.id && gets_past(&error, &tonight.row.path) => {
                     catalog.abandon(&attempt.id)?;
                     self.session.context.observer.event(Event::Warning {
@@ -254,20 +257,78 @@ impl Nightly<'_> {
         Ok(())
     }
 
+    /// Gives up an attempt whose stream can't be restored. Returns the archive that it was sent against, which is no send
+    /// parent for this snapshot, and why.
+    fn give_up(
+        &self,
+        attempt: &OpenAttempt,
+        archive: &ArchiveId,
+        what: String,
+        catalog: &mut Catalog,
+    ) -> Result<Option<Unfit>, Error> {
+        catalog.abandon(&attempt.id)?;
+        let parent = attempt.onto.map(|(parent, _)| parent);
+        let on = parent.map(|parent| format!(" on {}", parent.date));
+        self.session.context.observer.event(Event::Warning {
+            source: self.source().name().clone(),
+            message: format!(
+                "the archive of {}{} is given up, and made anew: its send stream can't be restored: {what}",
+                archive.date,
+                on.unwrap_or_default()
+            ),
+        });
+        Ok(parent.map(|parent| (parent, SendParentSnapshot::Unrestorable(what))))
+    }
+
     /// Archives tonight's snapshot if its date calls for it. Otherwise returns why not.
+    ///
+    /// An incremental whose stream can't be restored is given up before it is committed, and the night is planned again
+    /// without its send parent. In the end, that is a full.
     fn tonight(
         &self,
         night: &Night,
-        made: &mut Vec<CommittedArchive>,
+        (made, tried): (&mut Vec<CommittedArchive>, &mut Vec<Unfit>),
         state: &mut LedgerState,
         catalog: &mut Catalog,
     ) -> Result<Idle, Error> {
-        let (facts, plan, copies) = match self.plan(night, &[], catalog)? {
-            (facts, _) if facts.send_parent == SendParentSnapshot::Gone => {
-                self.plan_with_mirror(night, &facts, catalog)?
+        loop {
+            let (facts, plan, copies) = match self.plan(night, tried, catalog)? {
+                (facts, _) if facts.send_parent == SendParentSnapshot::Gone => {
+                    self.plan_with_mirror(night, &facts, catalog)?
+                }
+                (facts, plan) => (facts, plan, None),
+            };
+            let from = match copies {
+                Some(copies) => SentFrom::Copies(copies),
+                None => SentFrom::Snapshot(night.row.clone()),
+            };
+            let Some(attempt) = self.attempt(night, (&facts, &plan), state, catalog)? else {
+                return Ok(Idle {
+                    reason: plan.reason,
+                    expires: !plan.expire.is_empty(),
+                });
+            };
+            match self.archive(&from, &attempt, plan.reason, state, catalog) {
+                Ok(archived) => {
+                    made.push(archived);
+                    return Ok(Idle::default());
+                }
+                Err(Error::Contents(ContentsFault::Unrestorable { archive, what })) => {
+                    tried.extend(self.give_up(&attempt, &archive, what, catalog)?);
+                }
+                Err(error) => return Err(error),
             }
-            (facts, plan) => (facts, plan, None),
-        };
+        }
+    }
+
+    /// Begins the attempt that a plan calls for; `None` if it calls for no archive.
+    fn attempt(
+        &self,
+        night: &Night,
+        (facts, plan): (&Facts, &BackupPlan),
+        state: &LedgerState,
+        catalog: &mut Catalog,
+    ) -> Result<Option<OpenAttempt>, Error> {
         self.session.context.observer.event(Event::Planned {
             source: self.source().name().clone(),
             date: plan.date,
@@ -275,17 +336,12 @@ impl Nightly<'_> {
             reason: plan.reason.clone(),
         });
         let onto = match plan.action {
-            Action::None => {
-                return Ok(Idle {
-                    reason: plan.reason,
-                    expires: !plan.expire.is_empty(),
-                });
-            }
+            Action::None => return Ok(None),
             Action::Full => None,
             Action::Incremental { send_parent, chain } => Some((send_parent, chain)),
         };
         state.require_writable(self.source())?;
-        facts::warn_of_silence(&facts, self.session.context.observer);
+        facts::warn_of_silence(facts, self.session.context.observer);
         let now = self.session.context.clock.now();
         let full = onto.map_or(self.asked.date, |(_, chain)| chain.date);
         let intent = Intent {
@@ -298,13 +354,7 @@ impl Nightly<'_> {
             retain_until: retain_until(self.session.config, self.source().config, full, now),
             now,
         };
-        let attempt = OpenAttempt::begin(self.session.config, self.source(), intent, catalog)?;
-        let sent = match copies {
-            Some(copies) => SentFrom::Copies(copies),
-            None => SentFrom::Snapshot(night.row.clone()),
-        };
-        made.push(self.archive(&sent, &attempt, plan.reason, state, catalog)?);
-        Ok(Idle::default())
+        OpenAttempt::begin(self.session.config, self.source(), intent, catalog).map(Some)
     }
 
     /// Plans a night whose send parent is gone here. If a local mirror has it, the archive is sent from there, unless
@@ -396,6 +446,7 @@ impl Nightly<'_> {
             session: self.session,
             recipients: self.recipients,
             expected,
+            can_fall_back: true,
             origin: OriginFacts {
                 kernel: Some(kernel_release()),
                 btrfs_progs: Some(self.tools.version().to_string()),
@@ -456,6 +507,23 @@ fn check_stored(
         )?;
     }
     Ok(())
+}
+
+/// Indexes new archives, after all that had to be done with them. Returns the first error; that of the index comes last.
+fn indexed_too(
+    session: &Session<'_>,
+    archives: &[CommittedArchive],
+    catalog: &mut Catalog,
+    later: Result<(), Error>,
+) -> Option<Box<Error>> {
+    let indexed = index_new(session, archives, catalog);
+    if let (Err(_), Err(error)) = (&later, &indexed) {
+        session.context.observer.event(Event::Warning {
+            source: session.source.name().clone(),
+            message: in_words(error),
+        });
+    }
+    later.and(indexed).err().map(Box::new)
 }
 
 /// Prunes the store after a run of this date, unless another machine prunes.

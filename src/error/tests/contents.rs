@@ -16,6 +16,10 @@ pub(super) fn samples() -> Vec<Error> {
         damaged(),
         ContentsFault::Unusable {
             archive: archive(),
+            what: "object 0 of the contents is not the one that was signed".to_owned(),
+        },
+        ContentsFault::Unrestorable {
+            archive: archive(),
             what: "a rename command on `a`, which is not there".to_owned(),
         },
         ContentsFault::Unmade {

@@ -6,16 +6,17 @@ use super::low_priority::at_low_priority;
 use super::replayed::load_contents;
 use super::{index_path, to_load};
 use crate::btrfs::Expect;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, VerificationRow};
 use crate::engine::backup::outcome::CommittedArchive;
 use crate::engine::context::session::Session;
 use crate::engine::files::contents::kept::KeptContents;
 use crate::engine::ledger::archive_keys::sealed_archives;
 use crate::engine::restore::archive_stream::expected;
-use crate::error::{Error, FilesError, in_words};
+use crate::error::{ContentsFault, Error, FilesError, in_words};
 use crate::files_db::{ArchiveToLoad, FilesDb, FilesDbError, LoadBase};
 use crate::interrupt::Interrupt;
-use crate::model::{ArchiveId, LedgerId};
+use crate::model::entry::Timestamp;
+use crate::model::{ArchiveId, LedgerId, VerifyLevel, VerifyOutcome};
 use crate::progress::Event;
 
 /// An archive whose contents are at hand.
@@ -27,25 +28,24 @@ struct AtHand<'a> {
 }
 
 /// Indexes new archives, and hides those that are retired. A failure is a warning: the archives are whole without it.
+///
+/// The one error: the stream of an archive does not fit the files of its send parent. Then the archive is recorded as
+/// damaged, so that the next one is a full. A drill that restores it takes that back.
 pub(in crate::engine) fn index_new(
     session: &Session<'_>,
     archives: &[CommittedArchive],
-    catalog: &Catalog,
-) {
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
     if !session.source.config.index {
-        return;
+        return Ok(());
     }
     let warn = |error: &Error| {
-        let what = match error {
-            // A sender can make a stream that nothing can receive, and the index is the first to apply it.
-            Error::Contents(_) => {
-                "a restore may fail there too: try it with `coldchain verify --drill`"
-            }
-            _ => "its archives are whole, and can be indexed later",
-        };
         session.context.observer.event(Event::Warning {
             source: session.source.name().clone(),
-            message: format!("cannot index the files: {}; {what}", in_words(error)),
+            message: format!(
+                "cannot index the files: {}; its archives are whole, and can be indexed later",
+                in_words(error)
+            ),
         });
     };
     let ledger = session.source.row.ledger;
@@ -55,11 +55,11 @@ pub(in crate::engine) fn index_new(
         Ok((at_hand, visible))
     });
     let (at_hand, visible) = match gathered {
-        Ok((at_hand, _)) if at_hand.is_empty() => return,
+        Ok((at_hand, _)) if at_hand.is_empty() => return Ok(()),
         Ok(gathered) => gathered,
         Err(error) => {
             warn(&error);
-            return;
+            return Ok(());
         }
     };
     let path = index_path(session.config, &ledger);
@@ -67,13 +67,24 @@ pub(in crate::engine) fn index_new(
     let indexed = at_low_priority(|| index(&path, &ledger, at_hand, &visible, interrupt));
     match indexed {
         // What interrupts the run says so itself.
-        Ok(()) | Err(Error::Interrupted(_)) => {}
+        Ok(()) | Err(Error::Interrupted(_)) => Ok(()),
+        Err(Error::Contents(ContentsFault::Unrestorable { archive, what })) => {
+            // A listing finds its objects sound, and the guard its stream: only a drill looks at the same as was seen here.
+            catalog.record_verifications(&[VerificationRow {
+                archive,
+                level: VerifyLevel::Drill,
+                outcome: VerifyOutcome::Damaged,
+                at: Timestamp(session.context.clock.now()),
+            }])?;
+            Err(ContentsFault::Unrestorable { archive, what }.into())
+        }
         Err(error) => {
             if is_damage(&error) {
                 // The next run, or a question, makes it anew. If this fails too, that one finds the damage.
                 let _ = FilesDb::remove(&path);
             }
             warn(&error);
+            Ok(())
         }
     }
 }

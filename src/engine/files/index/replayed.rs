@@ -21,11 +21,32 @@ const CHANGES_AT_ONCE: u32 = 1024;
 /// the stream. After an error, the index is as it was.
 pub fn load_contents(
     db: &mut FilesDb,
-    (archive, base): (ArchiveToLoad, LoadBase),
+    of: (ArchiveToLoad, LoadBase),
     expect: Expect,
     contents: impl Read,
     interrupt: &Interrupt,
 ) -> Result<(), Error> {
+    Ok(apply(db, of, expect, contents, interrupt)?.commit()?)
+}
+
+/// Applies the contents of an archive to the state that the index has of its send parent. The index stays as it is.
+pub(super) fn try_contents(
+    db: &mut FilesDb,
+    of: (ArchiveToLoad, LoadBase),
+    expect: Expect,
+    contents: impl Read,
+    interrupt: &Interrupt,
+) -> Result<(), Error> {
+    apply(db, of, expect, contents, interrupt).map(drop)
+}
+
+fn apply<'l>(
+    db: &'l mut FilesDb,
+    (archive, base): (ArchiveToLoad, LoadBase),
+    expect: Expect,
+    contents: impl Read,
+    interrupt: &'l Interrupt,
+) -> Result<Loading<'l>, Error> {
     let unusable = |error: &dyn std::error::Error| {
         Error::Contents(ContentsFault::Unusable {
             archive: archive.id,
@@ -40,11 +61,17 @@ pub fn load_contents(
         changes: 0,
     };
     match replay(&mut reader, &mut tree) {
-        Ok(_) => {}
-        Err(ReplayError::Tree(error)) => return Err(error),
-        Err(error) => return Err(unusable(&error)),
+        Ok(_) => Ok(tree.loading),
+        Err(ReplayError::Tree(error)) => Err(error),
+        Err(ReplayError::Refused { refusal, .. }) if refusal.stops_a_restore() => {
+            Err(ContentsFault::Unrestorable {
+                archive: archive.id,
+                what: in_words(&refusal),
+            }
+            .into())
+        }
+        Err(error) => Err(unusable(&error)),
     }
-    Ok(tree.loading.commit()?)
 }
 
 /// The tree of an archive that is being loaded.

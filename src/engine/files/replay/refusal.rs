@@ -51,8 +51,6 @@ pub enum ReplayRefusal {
     IsSymlink { command: Command, path: Vec<u8> },
     #[error("a {command} command on `{}`, a directory that is not empty", .path.escape_ascii())]
     NotEmpty { command: Command, path: Vec<u8> },
-    #[error("`{}` is renamed into itself", .path.escape_ascii())]
-    IntoItself { path: Vec<u8> },
     #[error("the mode {mode:o} of the device node `{}` is not that of a device", .path.escape_ascii())]
     NodeMode { path: Vec<u8>, mode: u64 },
     #[error("a {command} command on `{}` with the number {number}, which is too large", .path.escape_ascii())]
@@ -63,6 +61,28 @@ pub enum ReplayRefusal {
     },
     #[error("`{}` has too many extended attributes: coldchain can index at most {limit} bytes of their names and digests", .path.escape_ascii())]
     TooManyAttributes { path: Vec<u8>, limit: usize },
+}
+
+impl ReplayRefusal {
+    /// Returns whether `btrfs receive` refuses the command too, by the names that are there. Anything else is a rule or a
+    /// limit of the index.
+    pub fn stops_a_restore(&self) -> bool {
+        match self {
+            Self::Missing { .. }
+            | Self::Taken { .. }
+            | Self::ThroughFile { .. }
+            | Self::IsDirectory { .. }
+            | Self::NoDirectory { .. }
+            | Self::NoRegularFile { .. }
+            | Self::NotEmpty { .. } => true,
+            Self::Stream(_)
+            | Self::NotEmptyTree
+            | Self::IsSymlink { .. }
+            | Self::NodeMode { .. }
+            | Self::TooLarge { .. }
+            | Self::TooManyAttributes { .. } => false,
+        }
+    }
 }
 
 /// Why a command can't be applied.
