@@ -33,5 +33,6 @@ mod stream_forms;
 mod stuck_snapshots;
 mod swapfiles;
 mod top_level;
+mod unrestorable;
 mod unsendable;
 mod years;
