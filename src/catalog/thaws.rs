@@ -7,6 +7,7 @@ use rusqlite::{Row, Statement, params};
 
 use super::Catalog;
 use super::error::{CatalogError, parsed, parsed_or_null};
+use super::places::HOME;
 use crate::model::archive::UnknownWord;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, Tier};
@@ -74,6 +75,24 @@ impl Catalog {
             read,
         )?;
         Ok(thaws.into_iter().collect())
+    }
+
+    /// Returns until when all segments of an archive can be read in a place, home if none is named; `None` if the store has not
+    /// said so of each.
+    pub fn thawed_until(
+        &self,
+        place: Option<i64>,
+        archive: &ArchiveId,
+    ) -> Result<Option<Timestamp>, CatalogError> {
+        let found = self.select(
+            "read until when an archive can be read",
+            "SELECT min(thaw.readable_until) AS until FROM segment
+             LEFT JOIN thaw ON thaw.place = ?1 AND thaw.archive = segment.archive AND thaw.idx = segment.idx
+             WHERE segment.archive = ?2 HAVING count(*) = count(thaw.readable_until)",
+            params![place.unwrap_or(HOME), archive.to_string()],
+            |row| parsed_or_null(row, "until"),
+        )?;
+        Ok(found.into_iter().next().flatten())
     }
 
     /// Writes the thaws that are about to be requested. They replace earlier ones of these segments.

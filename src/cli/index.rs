@@ -19,6 +19,12 @@ pub struct Index {
     /// Show which archives have no contents and what it costs to read them, and stop
     #[arg(long, conflicts_with_all = ["thaw", "yes"])]
     pub plan: bool,
+    /// Remove the index of the files that is on this machine, and make nothing; it holds nothing that the archives do not
+    #[arg(long, conflicts_with_all = ["rebuild", "date", "plan", "thaw", "yes"])]
+    pub drop: bool,
+    /// Make the index of the files anew, from the contents that archives have; the old one stays until that is done
+    #[arg(long, conflicts_with_all = ["date", "plan", "thaw", "yes"])]
+    pub rebuild: bool,
     /// Thaw what is cold, which costs money; without it, archives whose segments are cold are left out
     #[arg(long)]
     pub thaw: bool,

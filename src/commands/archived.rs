@@ -17,12 +17,13 @@ use crate::catalog::Catalog;
 use crate::cli::{Everywhere, ToIndex};
 use crate::config::{Config, Source};
 use crate::engine::{
-    self, FileIndex, LocatedFile, NearestCopy, PlainCopies, RunContext, StateDir, Whereabouts,
-    WhichIndexed, bring_index_up_to_date, kind_of,
+    self, Clock, FileIndex, LocatedFile, NearestCopy, PlainCopies, RunContext, StateDir,
+    SystemClock, Whereabouts, WhichIndexed, bring_index_up_to_date, kind_of,
 };
 use crate::error::{Error, FilesError};
 use crate::files_db::IndexedArchive;
 use crate::model::date_word::DateWord;
+use crate::model::entry::Timestamp;
 use crate::model::file_node::FileNode;
 use crate::model::{Line, SourceName};
 use crate::printing::{say, shown, warn};
@@ -103,7 +104,8 @@ impl ArchivedFiles {
         asked: &AskedFile<'_>,
         copies: &'c PlainCopies,
     ) -> Result<Whereabouts<'c>, Error> {
-        Whereabouts::gather(&self.config, asked.file.source, &self.catalog, copies)
+        let now = SystemClock.now();
+        Whereabouts::gather(&self.config, asked.file.source, &self.catalog, copies, now)
     }
 
     /// Says on stderr of which archive an answer is, and where that is nearest.
@@ -201,6 +203,14 @@ pub(super) fn in_words(nearest: Option<&NearestCopy>) -> String {
             Some(class) => format!("archive, readable now ({place}, {class})"),
             None => format!("archive, readable now ({place})"),
         },
+        Some(NearestCopy::Thawed {
+            place,
+            class,
+            until,
+        }) => format!(
+            "archive, readable until {} ({place}, {class})",
+            Timestamp(*until)
+        ),
         Some(NearestCopy::Cold { place, class }) => format!("archive, cold ({place}, {class})"),
     }
 }
@@ -213,6 +223,13 @@ pub(super) fn archive_json(archive: &IndexedArchive, nearest: Option<&NearestCop
         NearestCopy::Readable { place, class } => {
             json!({ "kind": "readable", "place": place, "class": class })
         }
+        NearestCopy::Thawed {
+            place,
+            class,
+            until,
+        } => json!({
+            "kind": "thawed", "place": place, "class": class, "until": Timestamp(*until),
+        }),
         NearestCopy::Cold { place, class } => {
             json!({ "kind": "cold", "place": place, "class": class })
         }

@@ -14,8 +14,8 @@ use super::today;
 use crate::cli::{Everywhere, History};
 use crate::config::Config;
 use crate::engine::{
-    ContentDifference, FileEvent, FileEventKind, LocatedFile, NearestCopy, VersionFacts,
-    Whereabouts, file_history,
+    Clock, ContentDifference, FileEvent, FileEventKind, LocatedFile, NearestCopy, SystemClock,
+    VersionFacts, Whereabouts, file_history,
 };
 use crate::error::{Error, RequestError};
 use crate::files_db::IndexedArchive;
@@ -50,6 +50,7 @@ pub(super) fn run(args: &History, everywhere: &Everywhere) -> Result<(), Error> 
             file.source,
             catalog,
             &copies,
+            SystemClock.now(),
         )?),
         _ => None,
     };

@@ -1,4 +1,6 @@
-//! `coldchain index`: make contents for archives that have none.
+//! `coldchain index`: make contents for archives that have none; and remove the local index, or make it anew.
+
+mod local;
 
 use std::fmt::Write as _;
 
@@ -36,6 +38,9 @@ pub(super) fn run(args: &Index, everywhere: &Everywhere) -> Result<(), Error> {
     if args.plan {
         return foresee(args, &config, &chosen, &catalog, everywhere);
     }
+    if args.drop {
+        return local::drop_all(&config, &chosen, &catalog, everywhere);
+    }
     let file = args.identity.as_ref().ok_or(RestoreError::NoIdentity)?;
     let identities = ask_for_identities(file)?;
     let identity = file.display().to_string();
@@ -47,6 +52,11 @@ pub(super) fn run(args: &Index, everywhere: &Everywhere) -> Result<(), Error> {
         stores: &stores,
         ..RunContext::real(observer.as_ref())
     };
+    if args.rebuild {
+        let with = (&identities, identity.as_str());
+        let of = (&config, chosen.as_slice(), &catalog);
+        return local::make_anew(of, with, (&log, context), everywhere);
+    }
     let (mut errors, mut results, mut text) = (Vec::new(), Vec::new(), String::new());
     let mut stopped = Ok(());
     for &source in &chosen {

@@ -71,6 +71,7 @@ pub use files::copy_tree::CopiedTree;
 pub use files::difference::ContentDifference;
 pub use files::get::{FileGot, WantedVersion, choose_version, get_file};
 pub use files::history::{FileEvent, FileEventKind, FileHistory, VersionFacts, file_history};
+pub use files::index::anew::{drop_index, make_index_anew};
 pub use files::index::replayed::load_contents;
 pub use files::index::up_to_date::{IndexedNow, bring_index_up_to_date};
 pub use files::locate::{LocatedFile, locate};

@@ -91,6 +91,18 @@ pub enum FilesError {
         source_name: SourceName,
         /// How many archives it has, in words.
         archived: String,
+        /// Whether any of them has contents, from which it can be indexed.
+        has_contents: bool,
+    },
+    /// The file index can't be made anew.
+    #[error(
+        "cannot make the file index of `{source_name}` anew: none of its archives can be indexed ({archives} tried); the old one is as it was"
+    )]
+    NotMadeAnew {
+        /// The source.
+        source_name: SourceName,
+        /// How many archives it has.
+        archives: usize,
     },
     /// No indexed archive is so old.
     #[error("no archive of `{source_name}` with an index of its files is from {before} or before")]
@@ -192,9 +204,23 @@ impl FilesError {
                 "run `coldchain snapshots {}` to see the dates, or leave out --date for the newest",
                 source_name.as_argument()
             )),
-            Self::NotIndexed { .. } => exit(ExitCode::Failed).hint(
+            Self::NotIndexed {
+                has_contents: true, ..
+            } => exit(ExitCode::Failed).hint(
                 "add --identity FILE to index them from their contents: nothing is thawed for it",
             ),
+            Self::NotIndexed {
+                source_name,
+                has_contents: false,
+                ..
+            } => exit(ExitCode::Failed).hint(format!(
+                "run `coldchain index {} --plan` to see what it costs to make their contents: they have none",
+                source_name.as_argument()
+            )),
+            Self::NotMadeAnew { source_name, .. } => exit(ExitCode::Failed).hint(format!(
+                "fix what the warnings say; for archives without contents, run `coldchain index {}` first",
+                source_name.as_argument()
+            )),
             Self::NoIndexSoOld { oldest, .. } => {
                 exit(ExitCode::Usage).hint(format!("add --date {oldest} for the oldest that is indexed"))
             }

@@ -97,6 +97,30 @@ impl FilesDb {
         remove_files(path)
     }
 
+    /// Puts an index that was made beside this one in its place. Questions that are being answered go on with the old one.
+    pub fn replace(path: &Path, made: &Path, ledger: &LedgerId) -> Result<(), FilesDbError> {
+        let new = Self::open_at_once(made, ledger)?;
+        // What is in its journal would be lost by the new name.
+        let doing = "finish the new index";
+        let is_busy: bool = new
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .while_doing(doing)?;
+        if is_busy {
+            return Err(FilesDbError::Busy(made.to_owned()));
+        }
+        let _lock = lock(path, BUSY)?;
+        remove_asides(path);
+        let Self {
+            connection,
+            path: _,
+            _lock: _made_lock,
+        } = new;
+        drop(connection);
+        remove_files(path)?;
+        fs::rename(made, path).map_err(|source| file_error("rename", made, source))
+    }
+
     /// Returns the path of its file.
     pub fn path(&self) -> &Path {
         &self.path

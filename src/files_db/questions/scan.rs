@@ -90,6 +90,21 @@ impl FileQuestions {
         self.names_where(&conditions, &values, filter)
     }
 
+    /// Returns the names that fit, of all archives, but those that an archive has.
+    pub fn scan_names_beside(
+        &self,
+        at: i64,
+        filter: &NameFilter<'_>,
+    ) -> Result<Vec<IndexedName>, IndexReadError> {
+        let mut conditions = vec!["(since > ? OR till <= ?)"];
+        let mut values: Vec<&dyn ToSql> = vec![&at, &at];
+        if !filter.literal.is_empty() {
+            conditions.push("instr(name, ?) > 0");
+            values.push(&filter.literal);
+        }
+        self.names_where(&conditions, &values, filter)
+    }
+
     fn names_where(
         &self,
         conditions: &[&str],

@@ -35,6 +35,8 @@ pub(crate) struct Past {
     pub(crate) trees: Vec<Tree>,
     pub(crate) acts: Vec<Acts>,
     pub(crate) hidden: BTreeSet<usize>,
+    /// The first archive has the newest date: the others were indexed after it.
+    pub(crate) newest_first: bool,
     now: Tree,
     act: Acts,
     next: i64,
@@ -93,6 +95,7 @@ impl Past {
             trees: Vec::new(),
             acts: Vec::new(),
             hidden: BTreeSet::new(),
+            newest_first: false,
             now: Tree {
                 names: BTreeMap::new(),
                 nodes: BTreeMap::from([(1, root)]),
@@ -225,11 +228,16 @@ impl Past {
         self.acts.push(std::mem::take(&mut self.act));
     }
 
-    /// The date of each archive: one a week.
+    /// The date of each archive: one a week, in the order of the trees, but that the first may be the newest.
     pub(crate) fn dates(&self) -> Vec<NaiveDate> {
         let first: NaiveDate = "2026-01-01".parse().unwrap();
-        let weeks = 0..self.trees.len() as u64;
-        weeks.map(|week| first + Days::new(week * 7)).collect()
+        let number = self.trees.len();
+        let mut weeks: Vec<u64> = (0..number as u64).collect();
+        if self.newest_first {
+            weeks.rotate_right(1);
+        }
+        let date = |week: u64| first + Days::new(week * 7);
+        weeks.into_iter().map(date).collect()
     }
 
     /// An id for each archive.

@@ -3,6 +3,7 @@
 //! It is derived. A failure to make it is never one of a backup, and whatever is in it can be made anew.
 
 pub(in crate::engine) mod after_commit;
+pub(in crate::engine) mod anew;
 pub(in crate::engine) mod before_commit;
 mod low_priority;
 pub(in crate::engine) mod replayed;

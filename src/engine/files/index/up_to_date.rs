@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::path::PathBuf;
 
 use super::after_commit::{hide_others, is_damage};
 use super::replayed::load_contents;
@@ -46,6 +47,7 @@ pub fn bring_index_up_to_date(
     let update = Update {
         config,
         source,
+        path: index_path(config, &row.ledger),
         row,
         identities: (identities, name),
         catalog,
@@ -53,37 +55,40 @@ pub fn bring_index_up_to_date(
     };
     match update.run() {
         Err(error) if is_damage(&error) => {
-            FilesDb::remove(&index_path(config, &update.row.ledger))?;
+            FilesDb::remove(&update.path)?;
             update.run()
         }
         done => done,
     }
 }
 
-struct Update<'a> {
-    config: &'a Config,
-    source: &'a Source,
-    row: SourceRow,
-    identities: (&'a Identities, &'a str),
-    catalog: &'a Catalog,
-    context: RunContext<'a>,
+/// An index that is brought up to date.
+pub(super) struct Update<'a> {
+    pub(super) config: &'a Config,
+    pub(super) source: &'a Source,
+    pub(super) row: SourceRow,
+    /// Its file.
+    pub(super) path: PathBuf,
+    pub(super) identities: (&'a Identities, &'a str),
+    pub(super) catalog: &'a Catalog,
+    pub(super) context: RunContext<'a>,
 }
 
 impl Update<'_> {
-    fn run(&self) -> Result<IndexedNow, Error> {
+    pub(super) fn run(&self) -> Result<IndexedNow, Error> {
         let ledger = &self.row.ledger;
         let mut rows = self.catalog.visible(ledger)?;
         // What an archive is built on comes before it.
         rows.sort_by_key(|archive| archive.seq);
         let visible: Vec<ArchiveId> = rows.iter().map(|archive| archive.id).collect();
         let sealed = sealed_archives(ledger, &visible, self.catalog)?;
-        let path = index_path(self.config, ledger);
-        let mut db = FilesDb::open(&path, ledger)?;
+        let path = &self.path;
+        let mut db = FilesDb::open(path, ledger)?;
         if has_others(&db, &sealed)? {
             // What is built on them would be wrong too.
             drop(db);
-            FilesDb::remove(&path)?;
-            db = FilesDb::open(&path, ledger)?;
+            FilesDb::remove(path)?;
+            db = FilesDb::open(path, ledger)?;
         }
         hide_others(&mut db, &visible)?;
         let mut known: Vec<ArchiveId> = db.archives()?.iter().map(|archive| archive.id).collect();

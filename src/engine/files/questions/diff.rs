@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{DIRECTORY, FileIndex, KIND_BITS, is_in};
+use super::{DIRECTORY, FileIndex, KIND_BITS, data_facts, is_in};
 use crate::error::Error;
 use crate::files_db::{ChangeSpan, IndexedArchive, IndexedName, IndexedVersion, PathFinder};
-use crate::model::file_node::{Changed, FileNode, ObjectId};
+use crate::model::file_node::{FileNode, ObjectId};
 
 /// What happened to a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,9 +53,8 @@ type Paths = BTreeMap<Vec<u8>, FileNode>;
 
 struct Comparison<'i> {
     index: &'i FileIndex,
-    span: ChangeSpan,
-    one: i64,
-    other: i64,
+    one: IndexedArchive,
+    other: IndexedArchive,
     paths: PathFinder<'i>,
     made: Paths,
     deleted: Paths,
@@ -73,9 +72,8 @@ impl FileIndex {
         let span = ChangeSpan::between(one.number, other.number);
         let mut comparison = Comparison {
             index: self,
-            span,
-            one: one.number,
-            other: other.number,
+            one,
+            other,
             paths: PathFinder::new(&self.questions),
             made: Paths::new(),
             deleted: Paths::new(),
@@ -161,8 +159,8 @@ impl Comparison<'_> {
     fn object(&mut self, object: ObjectId) -> Result<(), Error> {
         let questions = &self.index.questions;
         let (before, now) = (
-            questions.version(object, self.one)?,
-            questions.version(object, self.other)?,
+            questions.version(object, self.one.number)?,
+            questions.version(object, self.other.number)?,
         );
         if object == ObjectId::ROOT {
             if let (Some(before), Some(now)) = (before, now) {
@@ -170,10 +168,10 @@ impl Comparison<'_> {
             }
             return Ok(());
         }
-        let old = questions.names_at(object, self.one)?;
-        let new = questions.names_at(object, self.other)?;
-        let old_paths = self.paths_without(&old, &new, self.one)?;
-        let new_paths = self.paths_without(&new, &old, self.other)?;
+        let old = questions.names_at(object, self.one.number)?;
+        let new = questions.names_at(object, self.other.number)?;
+        let old_paths = self.paths_without(&old, &new, self.one.number)?;
+        let new_paths = self.paths_without(&new, &old, self.other.number)?;
         // A file that moved from a directory into the one that took its place.
         let mut left: Vec<Vec<u8>> = without(&old_paths, &new_paths);
         let mut came: Vec<Vec<u8>> = without(&new_paths, &old_paths);
@@ -191,7 +189,7 @@ impl Comparison<'_> {
                 });
             }
             if let (false, Some(name)) = (old.is_empty(), new.first()) {
-                let path = self.paths.path(name, self.other)?;
+                let path = self.paths.path(name, self.other.number)?;
                 self.compare(before, now, path.unwrap_or_default())?;
             }
         }
@@ -233,9 +231,8 @@ impl Comparison<'_> {
         if before.span == now.span {
             return Ok(());
         }
-        let questions = &self.index.questions;
-        let changed = questions.changed(now.object, self.span)?;
-        let is_changed = !now.is_directory() && changed.has(Changed::DATA);
+        let is_changed = !now.is_directory()
+            && (self.index).is_data_changed((self.one, before), (self.other, now))?;
         self.add_if_different(is_changed, &before.node, &now.node, path);
         Ok(())
     }
@@ -288,8 +285,7 @@ impl Comparison<'_> {
                 continue;
             }
             // Another file. With the same size and time it is a copy.
-            let facts = |node: &FileNode| (node.size, node.mtime, node.target.clone(), node.rdev);
-            let is_changed = new != DIRECTORY && facts(&before) != facts(&now);
+            let is_changed = new != DIRECTORY && data_facts(&before) != data_facts(&now);
             self.add_if_different(is_changed, &before, &now, path);
         }
         for (path, before) in std::mem::take(&mut self.deleted) {

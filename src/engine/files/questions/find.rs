@@ -163,15 +163,20 @@ impl FileIndex {
         &self,
         request: &FindRequest<'_>,
         at: Option<i64>,
-        gone_before: Option<i64>,
+        gone_before: Option<IndexedArchive>,
     ) -> Result<Vec<(IndexedName, Option<IndexedVersion>)>, Error> {
         let fits = |name: &[u8]| request.fits_name(name);
         let filter = NameFilter {
             literal: request.literal(),
             fits: &fits,
         };
-        if let Some(number) = gone_before {
-            let names = self.questions.scan_names_gone(number, &filter)?;
+        if let Some(archive) = gone_before {
+            let number = archive.number;
+            let names = if self.has_older_after(archive) {
+                self.questions.scan_names_beside(number, &filter)?
+            } else {
+                self.questions.scan_names_gone(number, &filter)?
+            };
             return Ok(names.into_iter().map(|name| (name, None)).collect());
         }
         if request.has_pattern() || request.node.is_all() {
@@ -204,8 +209,7 @@ impl FileIndex {
         let last = until.map_or(NaiveDate::MAX, |archive| archive.date);
         let mut paths = PathFinder::new(&self.questions);
         let mut found: BTreeMap<Vec<u8>, FoundFile> = BTreeMap::new();
-        let gone_before = until.map(|archive| archive.number);
-        for (name, _) in self.candidates(request, None, gone_before)? {
+        for (name, _) in self.candidates(request, None, until)? {
             if let Some(until) = until
                 && !self
                     .questions

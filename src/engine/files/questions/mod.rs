@@ -19,8 +19,8 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Source};
 use crate::engine::context::state_dir::StateDir;
 use crate::error::{Error, FilesError, RequestError};
-use crate::files_db::{FileQuestions, IndexedArchive};
-use crate::model::file_node::ObjectId;
+use crate::files_db::{ChangeSpan, FileQuestions, IndexedArchive, IndexedVersion};
+use crate::model::file_node::{Changed, FileNode, ObjectId};
 use crate::model::{ArchiveId, LedgerId};
 
 /// The bits of a mode that say what kind of file it is.
@@ -61,10 +61,15 @@ impl FileIndex {
         if let Some(index) = Self::open_if_any(config, source, catalog)? {
             return Ok(index);
         }
-        let number = match catalog.source(&source.name)? {
-            Some(row) => catalog.visible(&row.ledger)?.len(),
-            None => 0,
-        };
+        let (mut number, mut has_contents) = (0, false);
+        if let Some(row) = catalog.source(&source.name)? {
+            let visible = catalog.visible(&row.ledger)?;
+            let contents = catalog.contents_bytes(&row.ledger)?;
+            number = visible.len();
+            has_contents = visible
+                .iter()
+                .any(|archive| contents.iter().any(|(id, _)| *id == archive.id));
+        }
         let source_name = source.name.clone();
         let archived = match number {
             0 => return Err(RequestError::NeverArchived(source_name).into()),
@@ -74,6 +79,7 @@ impl FileIndex {
         Err(FilesError::NotIndexed {
             source_name,
             archived,
+            has_contents,
         }
         .into())
     }
@@ -145,6 +151,7 @@ impl FileIndex {
                 WhichIndexed::Newest => FilesError::NotIndexed {
                     source_name,
                     archived: "its archives".to_owned(),
+                    has_contents: true,
                 },
             }
             .into()
@@ -191,6 +198,42 @@ impl FileIndex {
         .into())
     }
 
+    /// Returns whether the numbers of the archives from one to another follow their dates. They don't where older archives
+    /// were indexed after newer ones: then what an archive changed is not what it changed since the date before.
+    fn is_in_order(&self, one: IndexedArchive, other: IndexedArchive) -> bool {
+        let between = |from: i64, to: i64, it: i64| (from.min(to)..=from.max(to)).contains(&it);
+        let (first, last) = (one.date.min(other.date), one.date.max(other.date));
+        let archives = self.questions.archives().iter();
+        let mut numbers = archives
+            .filter(|it| {
+                between(one.number, other.number, it.number) || (first..=last).contains(&it.date)
+            })
+            .map(|it| it.number);
+        let mut before = 0;
+        numbers.all(|number| std::mem::replace(&mut before, number) < number)
+    }
+
+    /// Returns whether an archive of an earlier date was indexed after this one.
+    fn has_older_after(&self, archive: IndexedArchive) -> bool {
+        let mut archives = self.questions.archives().iter();
+        archives.any(|it| it.date < archive.date && it.number > archive.number)
+    }
+
+    /// Returns whether the data of a file changed between two archives: by what the streams did to it, or for two files
+    /// that are not the same, and where that is not known, by size, time and target.
+    pub(in crate::engine) fn is_data_changed(
+        &self,
+        (one, before): (IndexedArchive, &IndexedVersion),
+        (other, now): (IndexedArchive, &IndexedVersion),
+    ) -> Result<bool, Error> {
+        if before.object == now.object && self.is_in_order(one, other) {
+            let span = ChangeSpan::between(one.number, other.number);
+            let changed = self.questions.changed(now.object, span)?;
+            return Ok(changed.has(Changed::DATA));
+        }
+        Ok(data_facts(&before.node) != data_facts(&now.node))
+    }
+
     /// Returns the visible archives of a span of numbers, by date.
     fn archives_where(
         &self,
@@ -199,6 +242,11 @@ impl FileIndex {
         let archives = self.archives.iter();
         archives.filter(move |archive| has(archive.number))
     }
+}
+
+/// What tells of two files whether one is a copy of the other.
+fn data_facts(node: &FileNode) -> (u64, i64, Option<&[u8]>, u64) {
+    (node.size, node.mtime, node.target.as_deref(), node.rdev)
 }
 
 /// Returns the path of a file below its source's root.

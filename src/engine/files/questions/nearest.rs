@@ -1,6 +1,9 @@
 //! Where the nearest copy of an archive is: a snapshot, a mirror's copy, a place that can be read at once, or a cold one.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
 
 use crate::btrfs;
 use crate::catalog::{ArchiveRow, Catalog};
@@ -26,6 +29,15 @@ pub enum NearestCopy {
         /// Its class, if it is known.
         class: Option<StorageClass>,
     },
+    /// The archive alone, in a place where it and all that it is built on were thawed.
+    Thawed {
+        /// `home`, or the name of the copy's store.
+        place: String,
+        /// Its class.
+        class: StorageClass,
+        /// Until when it can be read, by the store's clock.
+        until: DateTime<Utc>,
+    },
     /// The archive alone, in a place where it has to be thawed.
     Cold {
         /// `home`, or the name of the copy's store.
@@ -41,10 +53,15 @@ pub struct Whereabouts<'a> {
     rows: Vec<ArchiveRow>,
     /// From home on: the place, whether it is home, and the archives there with their classes.
     places: Vec<PlaceOfArchives>,
+    /// Until when archives can be read that were thawed: in the place of this number in the catalog.
+    thawed: BTreeMap<(Option<i64>, ArchiveId), DateTime<Utc>>,
+    now: DateTime<Utc>,
 }
 
 struct PlaceOfArchives {
     name: String,
+    /// Its number in the catalog; `None` for home.
+    number: Option<i64>,
     /// `None` for home before a copy was made home: it has all.
     has: Option<Vec<(ArchiveId, Option<StorageClass>)>>,
     class: Option<StorageClass>,
@@ -57,6 +74,7 @@ impl<'a> Whereabouts<'a> {
         source: &Source,
         catalog: &Catalog,
         copies: &'a PlainCopies,
+        now: DateTime<Utc>,
     ) -> Result<Self, Error> {
         let mut places = Vec::new();
         let mut rows = Vec::new();
@@ -67,6 +85,7 @@ impl<'a> Whereabouts<'a> {
                 let class = config.store_of(source).ok();
                 places.push(PlaceOfArchives {
                     name: "home".to_owned(),
+                    number: None,
                     has: None,
                     class: class.and_then(StoreConfig::storage_class),
                 });
@@ -81,15 +100,26 @@ impl<'a> Whereabouts<'a> {
                     .map(|placed| (placed.archive, placed.storage_class));
                 places.push(PlaceOfArchives {
                     name: copy.name.clone(),
+                    number: Some(row.id),
                     has: Some(has.collect()),
                     class: store.and_then(StoreConfig::storage_class),
                 });
+            }
+        }
+        let mut thawed = BTreeMap::new();
+        for place in &places {
+            for row in &rows {
+                if let Some(until) = catalog.thawed_until(place.number, &row.id)? {
+                    thawed.insert((place.number, row.id), until.0);
+                }
             }
         }
         Ok(Self {
             copies,
             rows,
             places,
+            thawed,
+            now,
         })
     }
 
@@ -108,17 +138,52 @@ impl<'a> Whereabouts<'a> {
                 None => row.and_then(|row| row.storage_class),
                 Some(has) => has.iter().find(|(id, _)| *id == archive.id)?.1,
             };
-            Some((place.name.clone(), class.or(place.class)))
+            let cold = class.or(place.class).filter(|class| class.is_cold());
+            let place_name = place.name.clone();
+            Some(match cold {
+                None => NearestCopy::Readable {
+                    place: place_name,
+                    class: class.or(place.class),
+                },
+                Some(class) => match self.chain_thawed_until(place.number, row) {
+                    Some(until) => NearestCopy::Thawed {
+                        place: place_name,
+                        class,
+                        until,
+                    },
+                    None => NearestCopy::Cold {
+                        place: place_name,
+                        class,
+                    },
+                },
+            })
         });
-        let mut at_places: Vec<_> = at_places.collect();
-        let is_cold = |class: &Option<StorageClass>| class.is_some_and(StorageClass::is_cold);
         // The order of the places stays among those that are equal.
-        at_places.sort_by_key(|(_, class)| is_cold(class));
-        let (place, class) = at_places.into_iter().next()?;
-        Some(match class {
-            Some(class) if class.is_cold() => NearestCopy::Cold { place, class },
-            class => NearestCopy::Readable { place, class },
+        at_places.min_by_key(|nearest| match nearest {
+            NearestCopy::Snapshot(_) | NearestCopy::Mirror(_) | NearestCopy::Readable { .. } => 0,
+            NearestCopy::Thawed { .. } => 1,
+            NearestCopy::Cold { .. } => 2,
         })
+    }
+
+    /// Returns until when an archive and all that it is built on can be read in a place where they are cold; `None` if not
+    /// all of them were thawed, or if that time has passed.
+    fn chain_thawed_until(
+        &self,
+        place: Option<i64>,
+        archive: Option<&ArchiveRow>,
+    ) -> Option<DateTime<Utc>> {
+        let mut archive = archive?;
+        let mut until = DateTime::<Utc>::MAX_UTC;
+        // A chain has no circle, unless the catalog is damaged.
+        for _ in 0..self.rows.len() {
+            until = until.min(*self.thawed.get(&(place, archive.id))?);
+            let Some(parent) = archive.send_parent else {
+                return (until > self.now).then_some(until);
+            };
+            archive = self.rows.iter().find(|row| row.id == parent)?;
+        }
+        None
     }
 
     /// Returns the plain copy of what was archived: the one of its date, unless that has another uuid.

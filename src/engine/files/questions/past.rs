@@ -11,9 +11,8 @@ use rustix::fs::FileType;
 use super::FileIndex;
 use crate::engine::files::plain_copies::PlainCopies;
 use crate::error::Error;
-use crate::files_db::{ChangeSpan, IndexedArchive, IndexedVersion};
+use crate::files_db::{IndexedArchive, IndexedVersion};
 use crate::model::SnapshotName;
-use crate::model::file_node::Changed;
 
 impl FileIndex {
     /// Returns the archives whose dates no plain copy has, oldest first.
@@ -49,23 +48,6 @@ impl FileIndex {
             Some(object) => Ok(self.questions.version(object, archive.number)?),
             None => Ok(None),
         }
-    }
-
-    /// Returns whether the data of a file changed between two archives: by what the streams did to it, or for two files
-    /// that are not the same by size, time and target.
-    pub(in crate::engine) fn is_data_changed(
-        &self,
-        (one, before): (IndexedArchive, &IndexedVersion),
-        (other, now): (IndexedArchive, &IndexedVersion),
-    ) -> Result<bool, Error> {
-        if before.object == now.object {
-            let span = ChangeSpan::between(one.number, other.number);
-            let changed = self.questions.changed(now.object, span)?;
-            return Ok(changed.has(Changed::DATA));
-        }
-        let (old, new) = (&before.node, &now.node);
-        let facts = |it: &crate::model::file_node::FileNode| (it.size, it.mtime, it.rdev);
-        Ok(facts(old) != facts(new) || old.target != new.target)
     }
 
     /// Returns the names in a directory in an archive, with what each is.
