@@ -72,7 +72,6 @@ pub use files::difference::ContentDifference;
 pub use files::get::{FileGot, WantedVersion, choose_version, get_file};
 pub use files::history::{FileEvent, FileEventKind, FileHistory, VersionFacts, file_history};
 pub use files::index::anew::{drop_index, make_index_anew};
-pub use files::index::replayed::load_contents;
 pub use files::index::up_to_date::{IndexedNow, bring_index_up_to_date};
 pub use files::locate::{LocatedFile, locate};
 pub use files::plain_copies::{PlainCopies, PlainCopy, plain_copies};

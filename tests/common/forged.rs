@@ -181,6 +181,23 @@ impl Forger {
         self.add(last + 1, Some(prev), kind, change);
     }
 
+    /// Puts an entry after the newest one, whose line is changed before it is signed.
+    pub fn append_spoiled(&self, kind: EntryKind, spoil: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+        self.append(kind, |_| {});
+        self.respoil(spoil);
+    }
+
+    /// Changes the line of the newest entry, and signs it once more.
+    pub fn respoil(&self, spoil: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+        let seq = self.last();
+        let object = fs::read(self.entry_path(seq)).unwrap();
+        let body: Value = serde_json::from_slice(split(&object).unwrap().0).unwrap();
+        let mut line = to_canonical(&body).unwrap();
+        line.push(b'\n');
+        let key = keys::ledger_entry(&self.source, seq);
+        self.put(&key, &self.signed_line(&body, spoil(line)));
+    }
+
     /// Where an entry lies.
     pub fn entry_path(&self, seq: u64) -> PathBuf {
         self.store.join(keys::ledger_entry(&self.source, seq))
@@ -200,6 +217,11 @@ impl Forger {
     pub fn signed(&self, body: &Value) -> Vec<u8> {
         let mut line = to_canonical(body).unwrap();
         line.push(b'\n');
+        self.signed_line(body, line)
+    }
+
+    /// A line, and the writer's signature with the comment that belongs to a body.
+    fn signed_line(&self, body: &Value, mut line: Vec<u8>) -> Vec<u8> {
         let word = |name: &str| match &body[name] {
             Value::String(word) => word.clone(),
             other => other.to_string(),

@@ -5,6 +5,7 @@ mod common;
 
 mod enumerated_faults;
 mod full_disk;
+mod full_index;
 mod histories;
 mod injected_errors;
 mod kill;

@@ -6,6 +6,7 @@ mod common;
 mod get;
 mod history;
 mod hostile;
+mod local_index;
 mod oracle;
 mod places;
 mod questions;

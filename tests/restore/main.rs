@@ -10,6 +10,7 @@ mod hostile_scripts;
 mod hostile_streams;
 mod moves;
 mod nearest;
+mod odd_entries;
 mod restore_by_hand;
 mod restore_ways;
 mod target_shapes;

@@ -102,7 +102,7 @@ fn an_inventory_with_another_tree_hash_is_damage_and_one_with_the_signed_one_pro
     vault.read_inventory();
     let report = check(&lab);
     assert!(report.damaged().is_empty());
-    // Segment and key, both by their digests.
+    // Segment, contents and key, by their digests.
     let [_, checksums] = &report.levels[..] else {
         panic!("{report:?}");
     };

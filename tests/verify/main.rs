@@ -4,6 +4,7 @@
 mod common;
 
 mod contents;
+mod forged_contents;
 mod mutations;
 mod verify;
 mod verify_damage;

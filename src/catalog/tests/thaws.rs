@@ -57,3 +57,19 @@ fn what_was_not_asked_for_here_gets_no_row_and_leaves_with_its_segment() {
         .unwrap();
     assert!(catalog.thaws(&id).unwrap().is_empty());
 }
+
+#[test]
+fn an_archive_can_be_read_until_the_first_of_its_segments_is_cold_again() {
+    let (mut catalog, id) = with_segments(2);
+    let [sooner, later]: [Timestamp; 2] =
+        ["2026-11-29T00:00:00Z", "2026-11-30T00:00:00Z"].map(|time| time.parse().unwrap());
+    assert_eq!(catalog.thawed_until(None, &id).unwrap(), None);
+    catalog
+        .thaw_requested(&[(id, 0), (id, 1)], Tier::Bulk, 7, now())
+        .unwrap();
+    catalog.thaw_readable(&[(id, 1, later)]).unwrap();
+    assert_eq!(catalog.thawed_until(None, &id).unwrap(), None);
+    catalog.thaw_readable(&[(id, 0, sooner)]).unwrap();
+    assert_eq!(catalog.thawed_until(None, &id).unwrap(), Some(sooner));
+    assert_eq!(catalog.thawed_until(Some(7), &id).unwrap(), None);
+}

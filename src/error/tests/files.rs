@@ -46,6 +46,16 @@ pub(super) fn samples() -> Vec<Error> {
         FilesError::NotIndexed {
             source_name: mail(),
             archived: "3 archives".to_owned(),
+            has_contents: true,
+        },
+        FilesError::NotIndexed {
+            source_name: mail(),
+            archived: "1 archive".to_owned(),
+            has_contents: false,
+        },
+        FilesError::NotMadeAnew {
+            source_name: mail(),
+            archives: 3,
         },
         FilesError::NoIndexSoOld {
             source_name: mail(),

@@ -406,3 +406,41 @@ fn a_backup_indexes_what_it_archives_and_an_identity_indexes_what_is_missing() {
         assert_eq!(answered, (expected.to_owned(), String::new()), "{words}");
     }
 }
+
+#[test]
+fn an_archive_that_was_thawed_with_all_that_it_is_built_on_is_readable_until_it_is_cold_again() {
+    let machine = machine();
+    let catalog = rusqlite::Connection::open(machine.state().join("catalog.db")).unwrap();
+    let change = |sql: &str| catalog.execute(sql, []).unwrap();
+    assert_eq!(
+        change("UPDATE archive SET storage_class = 'deep-archive'"),
+        3
+    );
+    let nearest =
+        || document(&machine, "ls home:ann --date 2026-01-08")["archive"]["nearest"].clone();
+    let thaw = |date: &str, until: &str| {
+        let thawed = change(&format!(
+            "INSERT OR REPLACE INTO thaw (place, archive, idx, tier, days, state, asked_at, readable_until)
+             SELECT 0, archive, idx, 'bulk', 7, 'readable', '2026-01-01T00:00:00Z', '{until}' FROM segment
+             WHERE archive LIKE '{date}%'"
+        ));
+        assert_eq!(thawed, 1);
+    };
+    assert_eq!(nearest()["kind"], "cold");
+    // Its full is still cold.
+    thaw("2026-01-08", "2199-01-02T00:00:00Z");
+    assert_eq!(nearest()["kind"], "cold");
+    thaw("2026-01-01", "2199-01-01T00:00:00Z");
+    let until = json!({
+        "kind": "thawed", "place": "home", "class": "deep-archive", "until": "2199-01-01T00:00:00Z",
+    });
+    assert_eq!(nearest(), until);
+    let (_, stderr) = answer(&machine, "ls home:ann --date 2026-01-08");
+    assert_eq!(
+        stderr,
+        "home: as of the archive of 2026-01-08: archive, readable until 2199-01-01T00:00:00Z (home, deep-archive)\n"
+    );
+    // That time has passed.
+    thaw("2026-01-01", "2026-01-03T00:00:00Z");
+    assert_eq!(nearest()["kind"], "cold");
+}

@@ -4,16 +4,14 @@ use std::path::Path;
 
 use super::low_priority::at_low_priority;
 use super::replayed::load_contents;
-use super::{index_path, to_load};
-use crate::btrfs::Expect;
+use super::{SignedContents, index_path};
 use crate::catalog::{Catalog, VerificationRow};
 use crate::engine::backup::outcome::CommittedArchive;
 use crate::engine::context::session::Session;
 use crate::engine::files::contents::kept::KeptContents;
 use crate::engine::ledger::archive_keys::sealed_archives;
-use crate::engine::restore::archive_stream::expected;
 use crate::error::{ContentsFault, Error, FilesError, in_words};
-use crate::files_db::{ArchiveToLoad, FilesDb, FilesDbError, LoadBase};
+use crate::files_db::{FilesDb, FilesDbError, LoadBase};
 use crate::interrupt::Interrupt;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, LedgerId, VerifyLevel, VerifyOutcome};
@@ -21,9 +19,7 @@ use crate::progress::Event;
 
 /// An archive whose contents are at hand.
 struct AtHand<'a> {
-    archive: ArchiveToLoad,
-    base: LoadBase,
-    expect: Expect,
+    signed: SignedContents,
     contents: &'a KeptContents,
 }
 
@@ -110,11 +106,8 @@ fn at_hand<'a>(
         if record != contents.record() {
             return None;
         }
-        let (archive, base) = to_load(&sealed.entry, record);
         Some(AtHand {
-            archive,
-            base,
-            expect: expected(&sealed.entry),
+            signed: SignedContents::of(&sealed.entry, record),
             contents,
         })
     });
@@ -131,10 +124,10 @@ fn index(
     let mut db = FilesDb::open(path, ledger)?;
     for new in at_hand {
         let known = db.archives()?;
-        if known.iter().any(|archive| archive.id == new.archive.id) {
+        if (known.iter()).any(|archive| archive.id == new.signed.archive.id) {
             continue;
         }
-        let has_base = match new.base {
+        let has_base = match new.signed.base {
             LoadBase::Nothing => true,
             LoadBase::Archive(base) => known.iter().any(|archive| archive.id == base),
         };
@@ -142,14 +135,7 @@ fn index(
         if !has_base {
             continue;
         }
-        let contents = new.contents.open();
-        load_contents(
-            &mut db,
-            (new.archive, new.base),
-            new.expect,
-            contents,
-            interrupt,
-        )?;
+        load_contents(&mut db, new.signed, new.contents.open(), interrupt)?;
     }
     Ok(hide_others(&mut db, visible)?)
 }

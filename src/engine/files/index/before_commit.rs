@@ -5,13 +5,11 @@
 //! index. Here another archive can still be made in its place.
 
 use super::replayed::try_contents;
-use super::{index_path, to_load};
+use super::{SignedContents, index_path};
 use crate::engine::context::session::Session;
 use crate::engine::files::contents::kept::KeptContents;
-use crate::engine::restore::archive_stream::expected;
 use crate::error::{ContentsFault, Error};
 use crate::files_db::{FilesDb, LoadBase};
-use crate::interrupt::Interrupt;
 use crate::model::entry::ArchiveEntry;
 
 /// Refuses an incremental whose stream does not fit the files of its send parent. Where that can't be told, it passes: the
@@ -36,9 +34,9 @@ pub(in crate::engine) fn require_restorable(
 fn try_kept(session: &Session<'_>, entry: &ArchiveEntry, kept: &KeptContents) -> Result<(), Error> {
     let ledger = session.source.row.ledger;
     let path = index_path(session.config, &ledger);
-    let (archive, base) = to_load(entry, kept.record());
+    let contents = SignedContents::of(entry, kept.record());
     // A full is loaded once, after the commit: nothing that a full could be built on is wrong with it.
-    let LoadBase::Archive(parent) = base else {
+    let LoadBase::Archive(parent) = contents.base else {
         return Ok(());
     };
     if !path.exists() {
@@ -50,12 +48,5 @@ fn try_kept(session: &Session<'_>, entry: &ArchiveEntry, kept: &KeptContents) ->
     if !is_known {
         return Ok(());
     }
-    let interrupt: &Interrupt = session.context.interrupt;
-    try_contents(
-        &mut db,
-        (archive, base),
-        expected(entry),
-        kept.open(),
-        interrupt,
-    )
+    try_contents(&mut db, contents, kept.open(), session.context.interrupt)
 }

@@ -11,9 +11,11 @@ pub(in crate::engine) mod up_to_date;
 
 use std::path::PathBuf;
 
+use crate::btrfs::Expect;
 use crate::config::Config;
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::files::questions::index_file;
+use crate::engine::restore::archive_stream::expected;
 use crate::files_db::{ArchiveToLoad, LoadBase};
 use crate::model::entry::ArchiveEntry;
 use crate::model::{ContentsRecord, LedgerId, Sha256};
@@ -23,17 +25,36 @@ fn index_path(config: &Config, ledger: &LedgerId) -> PathBuf {
     StateDir::new(&config.state_dir).file(&index_file(ledger))
 }
 
-/// Returns what the index has to know of an archive with these contents.
-fn to_load(entry: &ArchiveEntry, contents: &ContentsRecord) -> (ArchiveToLoad, LoadBase) {
-    let archive = ArchiveToLoad {
-        id: entry.id,
-        date: entry.date,
-        contents: digest(contents),
-    };
-    let base = entry
-        .send_parent
-        .map_or(LoadBase::Nothing, LoadBase::Archive);
-    (archive, base)
+/// An archive that is to be indexed from its contents.
+#[derive(Debug)]
+struct SignedContents {
+    archive: ArchiveToLoad,
+    base: LoadBase,
+    /// What the first command of the stream must say.
+    expect: Expect,
+    /// Bytes of the stream.
+    raw_bytes: u64,
+    /// Bytes of the stream without its file data.
+    stream_bytes: u64,
+}
+
+impl SignedContents {
+    /// Returns what the ledger says of an archive with these contents.
+    fn of(entry: &ArchiveEntry, contents: &ContentsRecord) -> Self {
+        Self {
+            archive: ArchiveToLoad {
+                id: entry.id,
+                date: entry.date,
+                contents: digest(contents),
+            },
+            base: entry
+                .send_parent
+                .map_or(LoadBase::Nothing, LoadBase::Archive),
+            expect: expected(entry),
+            raw_bytes: entry.raw_bytes,
+            stream_bytes: contents.stream_bytes,
+        }
+    }
 }
 
 /// The digest of a record of contents: an archive with others has to be indexed anew.

@@ -2,12 +2,13 @@
 
 use std::io::{BufReader, Read};
 
-use crate::btrfs::{ContentsReader, Expect};
+use super::SignedContents;
+use crate::btrfs::ContentsReader;
 use crate::engine::files::replay::refusal::ReplayError;
 use crate::engine::files::replay::replay;
 use crate::engine::files::replay::tree::FileTree;
 use crate::error::{ContentsFault, Error, in_words};
-use crate::files_db::{ArchiveToLoad, FilesDb, LoadBase, Loading};
+use crate::files_db::{FilesDb, Loading};
 use crate::interrupt::Interrupt;
 use crate::model::file_node::{Changed, FileNode, ObjectId};
 
@@ -17,60 +18,62 @@ const READ_BYTES: usize = 64 << 10;
 /// How many changes are made before it is looked whether to stop.
 const CHANGES_AT_ONCE: u32 = 1024;
 
-/// Loads an archive into an index from its contents: the stream without its file data. `expect` is what the ledger says of
-/// the stream. After an error, the index is as it was.
-pub fn load_contents(
+/// Loads an archive into an index from its contents: the stream without its file data. After an error, the index is as it
+/// was.
+pub(super) fn load_contents(
     db: &mut FilesDb,
-    of: (ArchiveToLoad, LoadBase),
-    expect: Expect,
+    of: SignedContents,
     contents: impl Read,
     interrupt: &Interrupt,
 ) -> Result<(), Error> {
-    Ok(apply(db, of, expect, contents, interrupt)?.commit()?)
+    Ok(apply(db, of, contents, interrupt)?.commit()?)
 }
 
 /// Applies the contents of an archive to the state that the index has of its send parent. The index stays as it is.
 pub(super) fn try_contents(
     db: &mut FilesDb,
-    of: (ArchiveToLoad, LoadBase),
-    expect: Expect,
+    of: SignedContents,
     contents: impl Read,
     interrupt: &Interrupt,
 ) -> Result<(), Error> {
-    apply(db, of, expect, contents, interrupt).map(drop)
+    apply(db, of, contents, interrupt).map(drop)
 }
 
 fn apply<'l>(
     db: &'l mut FilesDb,
-    (archive, base): (ArchiveToLoad, LoadBase),
-    expect: Expect,
+    of: SignedContents,
     contents: impl Read,
     interrupt: &'l Interrupt,
 ) -> Result<Loading<'l>, Error> {
-    let unusable = |error: &dyn std::error::Error| {
-        Error::Contents(ContentsFault::Unusable {
-            archive: archive.id,
-            what: in_words(error),
-        })
-    };
+    let archive = of.archive.id;
+    let unusable = |what: String| Error::Contents(ContentsFault::Unusable { archive, what });
+    // Every command takes at least its bytes, so this bounds their number too.
+    if of.stream_bytes > of.raw_bytes {
+        return Err(unusable("they are longer than its stream".to_owned()));
+    }
     let contents = BufReader::with_capacity(READ_BYTES, contents);
-    let mut reader = ContentsReader::open(contents, expect).map_err(|error| unusable(&error))?;
+    let mut reader =
+        ContentsReader::open(contents, of.expect).map_err(|error| unusable(in_words(&error)))?;
     let mut tree = IndexTree {
-        loading: db.load(archive, base)?,
+        loading: db.load(of.archive, of.base)?,
         interrupt,
         changes: 0,
     };
     match replay(&mut reader, &mut tree) {
-        Ok(_) => Ok(tree.loading),
+        Ok(replayed) if replayed.stream_bytes == of.raw_bytes => Ok(tree.loading),
+        Ok(replayed) => Err(unusable(format!(
+            "they are those of a stream of {} bytes, and {} were archived",
+            replayed.stream_bytes, of.raw_bytes
+        ))),
         Err(ReplayError::Tree(error)) => Err(error),
         Err(ReplayError::Refused { refusal, .. }) if refusal.stops_a_restore() => {
             Err(ContentsFault::Unrestorable {
-                archive: archive.id,
+                archive,
                 what: in_words(&refusal),
             }
             .into())
         }
-        Err(error) => Err(unusable(&error)),
+        Err(error) => Err(unusable(in_words(&error))),
     }
 }
 

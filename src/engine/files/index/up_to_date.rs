@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::after_commit::{hide_others, is_damage};
 use super::replayed::load_contents;
-use super::{digest, index_path, to_load};
+use super::{SignedContents, digest, index_path};
 use crate::catalog::{Catalog, SourceRow};
 use crate::config::{Config, Source, StoreConfig};
 use crate::engine::context::RunContext;
@@ -14,9 +14,8 @@ use crate::engine::copy::places::ReadablePlace;
 use crate::engine::files::contents::fetch::fetch_contents;
 use crate::engine::files::contents::objects::ContentsObjects;
 use crate::engine::ledger::archive_keys::{SealedArchive, sealed_archives};
-use crate::engine::restore::archive_stream::expected;
 use crate::error::{ContentsFault, Error, in_words};
-use crate::files_db::{FilesDb, LoadBase};
+use crate::files_db::FilesDb;
 use crate::model::ArchiveId;
 use crate::model::keys::{ArchiveObject, ArchivePart};
 use crate::progress::Event;
@@ -157,14 +156,8 @@ impl Update<'_> {
         };
         let whole = ContentsObjects::new(record, &key, fetch);
         let stream = io::Read::take(whole, record.stream_bytes);
-        let (to_load, base): (_, LoadBase) = to_load(entry, record);
-        let loaded = load_contents(
-            db,
-            (to_load, base),
-            expected(entry),
-            stream,
-            self.context.interrupt,
-        );
+        let signed = SignedContents::of(entry, record);
+        let loaded = load_contents(db, signed, stream, self.context.interrupt);
         match (loaded, failed.into_inner()) {
             (Err(Error::Contents(ContentsFault::Unusable { .. })), Some(cause)) => Err(cause),
             (loaded, _) => loaded,
