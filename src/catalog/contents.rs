@@ -7,20 +7,23 @@ use rusqlite::{Row, Transaction, params};
 use super::Catalog;
 use super::error::{CatalogError, parsed};
 use crate::model::entry::{ArchiveEntry, Attachment};
-use crate::model::{ArchiveId, ContentsRecord, LedgerId, SegmentRecord};
+use crate::model::{
+    ArchiveId, ContentsRecord, LedgerId, NamedContents, SegmentRecord, counting_contents,
+};
 
 /// The number that the contents of an attempt have in place of an entry's.
 pub(super) const OF_ATTEMPT: u64 = 0;
 
 impl Catalog {
-    /// Returns the contents of an archive or attempt: its own, or else the first that were attached; `None` if it has
-    /// none.
+    /// Returns the contents of an archive or attempt that count; `None` if it has none.
     pub fn contents(&self, archive: &ArchiveId) -> Result<Option<ContentsRecord>, CatalogError> {
+        let Some(entry) = self.contents_entry(archive)? else {
+            return Ok(None);
+        };
         let rows = self.select(
             "read an archive's contents",
-            "SELECT * FROM contents WHERE archive = ?1
-                AND entry = (SELECT min(entry) FROM contents WHERE archive = ?1) ORDER BY idx",
-            [archive.to_string()],
+            "SELECT * FROM contents WHERE archive = ?1 AND entry = ?2 ORDER BY idx",
+            params![archive.to_string(), entry],
             |row| Ok((row.get::<_, u64>("stream_bytes")?, record(row)?)),
         )?;
         Ok(rows.first().map(|(stream_bytes, _)| ContentsRecord {
@@ -29,15 +32,15 @@ impl Catalog {
         }))
     }
 
-    /// Returns the number of the entry that names the contents of an archive; `None` if it has none.
+    /// Returns the number of the entry that names the contents of an archive that count; `None` if it has none.
     pub fn contents_entry(&self, archive: &ArchiveId) -> Result<Option<u64>, CatalogError> {
-        let found = self.select(
+        let named = self.select(
             "find an archive's contents",
-            "SELECT min(entry) FROM contents WHERE archive = ?1",
+            "SELECT DISTINCT entry, replaces FROM contents WHERE archive = ?1 ORDER BY entry",
             [archive.to_string()],
-            |row| row.get(0),
+            named,
         )?;
-        Ok(found.into_iter().next().flatten())
+        Ok(counting_contents(named).pop())
     }
 
     /// Returns which entries of a ledger name contents, each with its archive.
@@ -82,40 +85,62 @@ impl Catalog {
         })
     }
 
-    /// Returns the archives of a ledger whose contents a copy has, as they are now.
+    /// Returns the archives whose contents a copy has, as they are now.
     pub fn placed_contents(&self, place: i64) -> Result<Vec<ArchiveId>, CatalogError> {
-        self.select(
+        let placed: Vec<(ArchiveId, u64)> = self.select(
             "read which contents a copy has",
-            "SELECT archive FROM placed WHERE place = ?1 AND contents =
-                (SELECT min(entry) FROM contents WHERE contents.archive = placed.archive)",
+            "SELECT archive, contents FROM placed WHERE place = ?1 AND contents IS NOT NULL",
             [place],
-            |row| parsed(row, "archive"),
-        )
+            |row| Ok((parsed(row, "archive")?, row.get("contents")?)),
+        )?;
+        let mut current = Vec::new();
+        for (archive, entry) in placed {
+            if self.contents_entry(&archive)? == Some(entry) {
+                current.push(archive);
+            }
+        }
+        Ok(current)
     }
 
     /// Records that a copy has the contents of an archive.
     pub fn place_contents(&mut self, place: i64, archive: &ArchiveId) -> Result<(), CatalogError> {
+        let entry = self.contents_entry(archive)?;
         self.execute(
             "record copied contents",
-            "UPDATE placed SET contents = (SELECT min(entry) FROM contents WHERE archive = ?2)
-             WHERE place = ?1 AND archive = ?2",
-            params![place, archive.to_string()],
+            "UPDATE placed SET contents = ?3 WHERE place = ?1 AND archive = ?2",
+            params![place, archive.to_string(), entry],
         )
     }
 
-    /// Returns the bytes that the contents of a ledger's committed archives take as stored, by archive.
+    /// Returns the bytes that the contents of a ledger's committed archives take as stored, by archive: of those that
+    /// count.
     pub fn contents_bytes(&self, ledger: &LedgerId) -> Result<Vec<(ArchiveId, u64)>, CatalogError> {
-        self.select(
+        let all: Vec<(ArchiveId, NamedContents, u64)> = self.select(
             "read how long contents are",
-            "SELECT contents.archive, sum(contents.sealed_bytes) FROM contents
-                JOIN archive ON archive.id = contents.archive
-             WHERE archive.ledger = ?1 AND contents.entry = (
-                SELECT min(entry) FROM contents AS others WHERE others.archive = contents.archive)
-             GROUP BY contents.archive ORDER BY contents.archive",
+            "SELECT contents.archive, contents.entry, contents.replaces, sum(contents.sealed_bytes) AS bytes
+             FROM contents JOIN archive ON archive.id = contents.archive
+             WHERE archive.ledger = ?1
+             GROUP BY contents.archive, contents.entry, contents.replaces
+             ORDER BY contents.archive, contents.entry",
             [ledger.to_string()],
-            |row| Ok((parsed(row, "archive")?, row.get(1)?)),
-        )
+            |row| Ok((parsed(row, "archive")?, named(row)?, row.get("bytes")?)),
+        )?;
+        let of_one = all.chunk_by(|(one, _, _), (next, _, _)| one == next);
+        let counting = of_one.filter_map(|of_one| {
+            let entry = counting_contents(of_one.iter().map(|(_, named, _)| *named)).pop()?;
+            let counts = |(_, named, _): &&(ArchiveId, NamedContents, u64)| named.entry == entry;
+            let (archive, _, bytes) = of_one.iter().find(counts)?;
+            Some((*archive, *bytes))
+        });
+        Ok(counting.collect())
     }
+}
+
+fn named(row: &Row<'_>) -> rusqlite::Result<NamedContents> {
+    Ok(NamedContents {
+        entry: row.get("entry")?,
+        replaces: row.get("replaces")?,
+    })
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<SegmentRecord> {
@@ -138,7 +163,7 @@ pub(super) fn write_own(
         params![archive.to_string(), OF_ATTEMPT, seq],
     )?;
     match contents {
-        Some(contents) => write(transaction, seq, archive, contents),
+        Some(contents) => write(transaction, (seq, None), archive, contents),
         None => Ok(()),
     }
 }
@@ -171,7 +196,8 @@ pub(super) fn write_attached(
     )?;
     // Of several in one entry the first counts.
     if fits && !is_known {
-        write(transaction, seq, &object.archive, contents)
+        let named = (seq, object.replaces);
+        write(transaction, named, &object.archive, contents)
     } else {
         Ok(())
     }
@@ -195,13 +221,13 @@ pub(super) fn void(
 
 fn write(
     transaction: &Transaction<'_>,
-    seq: u64,
+    (seq, replaces): (u64, Option<u64>),
     archive: &ArchiveId,
     contents: &ContentsRecord,
 ) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO contents (archive, entry, idx, stream_bytes, raw_bytes, sealed_bytes, sha256)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO contents (archive, entry, idx, stream_bytes, raw_bytes, sealed_bytes, sha256, replaces)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
     for (index, object) in contents.objects.iter().enumerate() {
         insert.execute(params![
@@ -212,6 +238,7 @@ fn write(
             object.raw_bytes,
             object.sealed_bytes,
             object.sha256.to_string(),
+            replaces,
         ])?;
     }
     Ok(())

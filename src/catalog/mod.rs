@@ -60,7 +60,7 @@ pub use verifications::VerificationRow;
 use error::Doing;
 
 /// One script per schema version, applied in order; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("../../schema/0001_catalog.sql"),
     include_str!("../../schema/0002_thaw.sql"),
     include_str!("../../schema/0003_resume.sql"),
@@ -75,6 +75,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("../../schema/0012_places.sql"),
     include_str!("../../schema/0013_imported.sql"),
     include_str!("../../schema/0014_contents.sql"),
+    include_str!("../../schema/0015_replaced_contents.sql"),
 ];
 
 /// How long a statement waits for another process's transaction.

@@ -25,7 +25,8 @@ const REPLICATED: [(&str, &str, &str); 6] = [
     ),
     (
         "contents",
-        "archive || ' ' || entry || ' ' || idx AS place, stream_bytes, raw_bytes, sealed_bytes, sha256",
+        "archive || ' ' || entry || ' ' || idx AS place, stream_bytes, raw_bytes, sealed_bytes, sha256,
+            replaces",
         "contents WHERE archive IN
             (SELECT id FROM archive WHERE ledger = ?1 AND state IN ('committed', 'retired'))",
     ),

@@ -69,7 +69,7 @@ pub(super) fn run(args: &Index, everywhere: &Everywhere) -> Result<(), Error> {
             Some(&source.name),
             || {
                 let dates = dates(args, &config, source, &catalog)?;
-                agreed(args, &config, source, &dates, &catalog)?;
+                agreed(args, &config, source, &dates, (&catalog, context))?;
                 let request = ContentsRequest {
                     dates: &dates,
                     thaw: args.thaw.then(|| thaw_request(&args.thawing)),
@@ -148,10 +148,13 @@ fn agreed(
     config: &Config,
     source: &Source,
     dates: &[NaiveDate],
-    catalog: &Catalog,
+    (catalog, context): (&Catalog, RunContext<'_>),
 ) -> Result<(), Error> {
-    let wanted = without_contents(source, dates, catalog)?;
-    if !args.thaw || wanted.is_empty() {
+    if !args.thaw {
+        return Ok(());
+    }
+    let wanted = without_contents(config, source, dates, catalog, context)?;
+    if wanted.is_empty() {
         return Ok(());
     }
     let estimate = priced(args, config, source, &wanted, catalog)?;
@@ -187,9 +190,11 @@ fn foresee(
     everywhere: &Everywhere,
 ) -> Result<(), Error> {
     let (mut plans, mut text) = (Vec::new(), String::new());
+    let observer = observer(everywhere);
+    let context = RunContext::real(observer.as_ref());
     for &source in chosen {
         let dates = dates(args, config, source, catalog)?;
-        let wanted = without_contents(source, &dates, catalog)?;
+        let wanted = without_contents(config, source, &dates, catalog, context)?;
         if wanted.is_empty() {
             writeln!(text, "{}: nothing is to be made", source.name).expect(NO_FAILURE);
             plans.push(json!({"source": source.name, "archives": []}));

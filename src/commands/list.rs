@@ -3,14 +3,16 @@
 pub(super) mod copies;
 mod mirrors;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 
 use super::age::LastVerified;
+use super::file_counts::file_counts;
 use super::imported::list as imported;
-use super::output::{answer, answer_json, sealed_percent};
+use super::output::{answer, answer_json, count, sealed_percent};
 use super::{load_to_read, require_catalog, today};
 use crate::catalog::{self, Catalog, ListedRow};
 use crate::cli::{Everywhere, List};
@@ -45,6 +47,8 @@ pub(crate) struct ListedSource<'a> {
     pub(crate) copies: Vec<KnownCopy>,
     /// Where home is, if the config names a home of before.
     pub(crate) moved: Option<MovedAway>,
+    /// How many files archives have, as far as the file index knows it.
+    pub(crate) files: BTreeMap<ArchiveId, u64>,
 }
 
 /// When a chain expires.
@@ -116,6 +120,7 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
         Ok(ListedSource {
             copies,
             moved,
+            files: file_counts(&config, source, &catalog),
             ..listed
         })
     });
@@ -225,6 +230,7 @@ pub(crate) fn gather<'a>(
         mirrors,
         copies: Vec::new(),
         moved: None,
+        files: BTreeMap::new(),
         next_slot: schedule.map(|schedule| schedule.next_slot_after(today(config))),
     }
 }
@@ -339,6 +345,22 @@ impl ListedSource<'_> {
         Some(copies::places_of(&archive.link.id, is_home, &self.copies))
     }
 
+    /// Says how many archives have no contents, if others have some: their files can't be listed.
+    fn unlisted_in_words(&self) -> Option<String> {
+        let archives = self.chains.iter().flat_map(|chain| chain.archives);
+        let visible = archives.filter(|archive| archive.is_visible());
+        let (with, without): (Vec<&ListedRow>, Vec<&ListedRow>) =
+            visible.partition(|archive| archive.contents_bytes > 0);
+        let without = without.len() as u64;
+        (!with.is_empty() && without > 0).then(|| {
+            format!(
+                "{} without contents: `coldchain index {}` makes them, and then their files can be listed",
+                count(without, "archive"),
+                self.name
+            )
+        })
+    }
+
     fn store_in_words(&self) -> String {
         match &self.store {
             Some(store) => Line(store).to_string(),
@@ -368,6 +390,9 @@ impl ListedSource<'_> {
         for chain in &self.chains {
             chain.write_text(text, widths, now, self);
         }
+        if let Some(line) = self.unlisted_in_words() {
+            writeln!(text, "  {line}").expect(NO_FAILURE);
+        }
         copies::write_text(text, &self.copies, now);
         mirrors::write_text(text, &self.mirrors, now);
     }
@@ -394,6 +419,9 @@ impl ListedChain<'_> {
                     "contents_bytes": archive.contents_bytes,
                     "damaged": archive.link.is_damaged,
                 });
+                if let Some(files) = source.files.get(&archive.link.id) {
+                    shown["files"] = json!(files);
+                }
                 if let Some(places) = source.places_of(archive) {
                     shown["places"] = json!(places);
                 }

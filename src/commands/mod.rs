@@ -11,6 +11,7 @@ mod decide;
 mod diff;
 mod doctor;
 mod du;
+mod file_counts;
 mod find;
 mod forget;
 mod get;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use super::age::ago;
+use super::file_counts::file_counts;
 use super::list::copies::places_of;
 use super::output::{answer, answer_json, count, sealed_percent};
 use super::target::{WantedArchive, chosen};
@@ -122,7 +123,13 @@ fn print_one(
     everywhere: &Everywhere,
 ) -> Result<(), Error> {
     let segments = catalog.segments(&archive.id)?;
-    let contents = catalog.contents(&archive.id)?;
+    let contents = catalog.contents(&archive.id)?.map(|record| ShownContents {
+        record,
+        files: config
+            .source(source.name.as_str())
+            .ok()
+            .and_then(|source| file_counts(config, source, catalog).remove(&archive.id)),
+    });
     let mut checks = catalog.verifications(&source.ledger)?;
     checks.retain(|check| check.archive == archive.id);
     let copies = known_copies(config, config.source(source.name.as_str())?, catalog)?;
@@ -154,6 +161,12 @@ fn print_one(
     }
 }
 
+/// The contents of an archive, and how many files it has if the file index knows it.
+struct ShownContents {
+    record: ContentsRecord,
+    files: Option<u64>,
+}
+
 /// Returns whether it lies in a vault, and no inventory has shown it yet.
 fn awaits_inventory(config: &Config, source: &SourceRow, archive: &ArchiveRow) -> bool {
     let vaults = config.stores.values();
@@ -168,11 +181,15 @@ fn awaits_inventory(config: &Config, source: &SourceRow, archive: &ArchiveRow) -
 fn to_json(
     source: &SourceRow,
     archive: &ArchiveRow,
-    (segments, contents): (&[SegmentRow], Option<&ContentsRecord>),
+    (segments, contents): (&[SegmentRow], Option<&ShownContents>),
     checks: &[VerificationRow],
 ) -> serde_json::Value {
-    let contents = contents.map(|contents| {
-        let objects: Vec<_> = (0..)
+    let contents = contents.map(
+        |ShownContents {
+             record: contents,
+             files,
+         }| {
+            let objects: Vec<_> = (0..)
             .zip(&contents.objects)
             .map(|(index, object)| {
                 json!({
@@ -182,11 +199,12 @@ fn to_json(
                 })
             })
             .collect();
-        json!({
-            "stream_bytes": contents.stream_bytes, "sealed_bytes": contents.sealed_bytes(),
-            "objects": objects,
-        })
-    });
+            json!({
+                "stream_bytes": contents.stream_bytes, "sealed_bytes": contents.sealed_bytes(),
+                "objects": objects, "files": files,
+            })
+        },
+    );
     let checks: Vec<_> = checks
         .iter()
         .map(|check| {
@@ -223,7 +241,7 @@ fn to_json(
 fn to_text(
     source: &SourceRow,
     archive: &ArchiveRow,
-    (segments, contents): (&[SegmentRow], Option<&ContentsRecord>),
+    (segments, contents): (&[SegmentRow], Option<&ShownContents>),
     checks: &[VerificationRow],
 ) -> String {
     let mut text = String::new();
@@ -265,10 +283,21 @@ fn to_text(
             count(segments.len() as u64, "segment"),
         ),
     );
-    if let Some(contents) = contents {
-        let objects = count(contents.objects.len() as u64, "object");
-        let sealed = Bytes(contents.sealed_bytes());
-        line("contents", format!("{sealed} sealed, {objects}"));
+    match contents {
+        Some(ShownContents { record, files }) => {
+            let objects = count(record.objects.len() as u64, "object");
+            let sealed = Bytes(record.sealed_bytes());
+            let files = match files {
+                Some(files) => count(*files, "file"),
+                None => "files can be listed".to_owned(),
+            };
+            line("contents", format!("{sealed} sealed, {objects}; {files}"));
+        }
+        None if archive.is_visible() => {
+            let none = "none: `coldchain index` makes them, and then files can be listed";
+            line("contents", none.to_owned());
+        }
+        None => {}
     }
     if let (Some(uuid), Some(protocol)) = (archive.stream_uuid, archive.protocol) {
         let compressed = match archive.form() {

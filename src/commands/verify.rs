@@ -25,8 +25,9 @@ use crate::engine::{
 };
 use crate::error::{Error, KeyError, RequestError, RestoreError, VerifyError, in_words};
 use crate::interrupt::{self, Interrupt};
+use crate::model::keys::is_contents;
 use crate::model::{SourceName, VerifyLevel};
-use crate::plan::Sample;
+use crate::plan::{Damage, Sample};
 use crate::progress::{JsonAside, Observer, Quiet};
 
 use report::{to_json, to_text};
@@ -109,12 +110,8 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
         match broken_off {
             Some(error @ Error::Verify(VerifyError::CheckInterrupted(_))) => stopped = Err(error),
             _ if left.unwrap_or(damaged.len()) > 0 => {
-                let found = Error::Verify(damage_left(
-                    source,
-                    verified.report.store,
-                    damaged.len(),
-                    left,
-                ));
+                let found =
+                    Error::Verify(damage_left(source, verified.report.store, &damaged, left));
                 log.failed("verify", Some(&source.name), &found);
                 errors.push((source, found));
             }
@@ -136,7 +133,12 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
 }
 
 /// Returns the error about damage: of `left` objects after a repair, or of all that was found.
-fn damage_left(source: &Source, store: String, damaged: usize, left: Option<usize>) -> VerifyError {
+fn damage_left(
+    source: &Source,
+    store: String,
+    damaged: &[Damage],
+    left: Option<usize>,
+) -> VerifyError {
     let source_name = source.name.clone();
     match left {
         Some(objects) => VerifyError::NotRepaired {
@@ -144,10 +146,17 @@ fn damage_left(source: &Source, store: String, damaged: usize, left: Option<usiz
             store,
             objects,
         },
+        None if damaged.iter().all(|damage| is_contents(&damage.key)) => {
+            VerifyError::ContentsDamaged {
+                source_name,
+                store,
+                objects: damaged.len(),
+            }
+        }
         None => VerifyError::DamageFound {
             source_name,
             store,
-            objects: damaged,
+            objects: damaged.len(),
         },
     }
 }

@@ -69,10 +69,11 @@ pub enum ContentsFault {
 impl ContentsFault {
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Self::Damaged { .. } => exit(ExitCode::Integrity).hint(
-                "run `coldchain verify --repair-from` with a place that has them sound; the archive can be restored \
-                 without them",
-            ),
+            Self::Damaged { archive, .. } => exit(ExitCode::Integrity).hint(format!(
+                "run `coldchain verify --repair-from` with a place that has them sound, or make others from the segments with \
+                 `coldchain index SOURCE --date {}`; the archive can be restored without them",
+                archive.date
+            )),
             Self::Unusable { archive, .. } => exit(ExitCode::Integrity).hint(format!(
                 "run `coldchain verify --deep` to compare them with the archive; {archive} can be restored without them"
             )),

@@ -113,7 +113,8 @@ impl MoveError {
             Self::Behind { source_name, .. } | Self::NotWhole { source_name, .. } => {
                 exit(ExitCode::Failed).hint(format!(
                     "run `coldchain copy {source_name} --to STORE`, which brings the copy up to date, and then this \
-                     command again. Nothing was changed"
+                     command again; if that copies archives without their contents, run `coldchain index {source_name}` \
+                     first. Nothing was changed"
                 ))
             }
             Self::NothingThere { .. } => exit(ExitCode::ChainBroken)

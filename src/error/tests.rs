@@ -407,6 +407,11 @@ fn samples() -> Vec<Error> {
             store: store(),
             place: "home".to_owned(),
         }),
+        Error::Verify(VerifyError::ContentsDamaged {
+            source_name: mail(),
+            store: store(),
+            objects: 1,
+        }),
         Error::Verify(VerifyError::NotRepaired {
             source_name: mail(),
             store: store(),

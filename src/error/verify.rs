@@ -26,6 +26,16 @@ pub enum VerifyError {
         /// How many.
         objects: usize,
     },
+    /// A check found nothing missing or damaged but objects of contents.
+    #[error("{} of the contents of `{source_name}` in {store} {}", count(*.objects, "object"), if *.objects == 1 { "is missing or damaged" } else { "are missing or damaged" })]
+    ContentsDamaged {
+        /// The source.
+        source_name: SourceName,
+        /// The store's URL.
+        store: String,
+        /// How many.
+        objects: usize,
+    },
     /// A repair would take objects from the place that it repairs.
     #[error(
         "cannot repair the objects of `{source_name}` in {store} from `{place}`: that is the same place"
@@ -79,6 +89,13 @@ impl VerifyError {
                  compare it with its copies or older versions. Nothing was changed",
             ),
             Self::DamageFound { .. } => exit(ExitCode::Integrity).hint(DAMAGE_FOUND),
+            Self::ContentsDamaged { source_name, .. } => {
+                exit(ExitCode::Integrity).hint(format!(
+                    "put them back with `coldchain verify --repair-from PLACE` if another place has them, or make others \
+                     from the segments with `coldchain index {source_name} --date DATE`; the archives can be restored and \
+                     built on without them"
+                ))
+            }
             Self::RepairFromItself { .. } => exit(ExitCode::Usage).hint(
                 "name another place that has the objects with --repair-from; --place names the one that is repaired",
             ),

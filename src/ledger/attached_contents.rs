@@ -1,9 +1,10 @@
-//! Which contents an archive has: those of its own entry, or else the first that were attached and not voided.
+//! Which contents an archive has: those of its own entry, or else the first that were attached and not voided; unless
+//! later ones replace them, because they are lost.
 
 use std::collections::{BTreeMap, HashSet};
 
 use crate::model::entry::{ArchiveEntry, Attachment, EntryKind};
-use crate::model::{ArchiveId, ContentsRecord, Sha256};
+use crate::model::{ArchiveId, ContentsRecord, NamedContents, Sha256, counting_contents};
 
 /// The contents that the entries of a ledger attach to archives. The entries are noted in their order.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +18,7 @@ pub struct AttachedContents {
 struct AttachedRecord {
     seq: u64,
     recipients: Sha256,
+    replaces: Option<u64>,
     record: ContentsRecord,
 }
 
@@ -35,6 +37,7 @@ impl AttachedContents {
                         .push(AttachedRecord {
                             seq,
                             recipients: object.recipients,
+                            replaces: object.replaces,
                             record: record.clone(),
                         });
                 }
@@ -44,30 +47,33 @@ impl AttachedContents {
         }
     }
 
-    /// Returns the first contents that a later entry than `seq` attaches to an archive with these recipients, and that
-    /// no entry noted so far voids.
-    pub fn first(
-        &self,
-        archive: &ArchiveId,
-        seq: u64,
-        recipients: &Sha256,
-    ) -> Option<&ContentsRecord> {
-        let attached = self.attached.get(archive)?;
-        let valid = attached.iter().find(|attached| {
+    /// Returns the contents of an archive that have counted, one after the other, without what entries noted so far void;
+    /// those of the last one count now. `seq` is the number of the archive's entry, and `archive` has the contents that
+    /// this entry names.
+    pub fn of<'a>(&'a self, seq: u64, archive: &'a ArchiveEntry) -> Vec<&'a ContentsRecord> {
+        let own = archive.contents.iter().map(|record| (seq, None, record));
+        let attached = self.attached.get(&archive.id).into_iter().flatten();
+        let attached = attached.filter(|attached| {
             attached.seq > seq
-                && attached.recipients == *recipients
+                && attached.recipients == archive.recipients
                 && !self.voided.contains(&attached.seq)
         });
-        valid.map(|attached| &attached.record)
+        let attached = attached.map(|attached| (attached.seq, attached.replaces, &attached.record));
+        let mut named: Vec<_> = own.chain(attached).collect();
+        // Of several in one entry the first counts.
+        named.dedup_by_key(|(entry, _, _)| *entry);
+        let entries = named
+            .iter()
+            .map(|&(entry, replaces, _)| NamedContents { entry, replaces });
+        let counting = counting_contents(entries);
+        let counts = |(entry, _, _): &(u64, _, _)| counting.contains(entry);
+        let counted = named.into_iter().filter(counts);
+        counted.map(|(_, _, record)| record).collect()
     }
 
-    /// Gives an archive the contents that were attached to it, if it has none of its own. `seq` is the number of its
-    /// entry.
+    /// Gives an archive the contents that count. `seq` is the number of its entry.
     pub fn complete(&self, seq: u64, archive: &mut ArchiveEntry) {
-        if archive.contents.is_none() {
-            let first = self.first(&archive.id, seq, &archive.recipients);
-            archive.contents = first.cloned();
-        }
+        archive.contents = self.of(seq, archive).last().map(|record| (*record).clone());
     }
 }
 

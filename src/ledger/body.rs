@@ -120,7 +120,8 @@ fn attach(line: &[u8]) -> Result<AttachEntry, EntryRefusal> {
         && let Ok(AttachedField { objects }) = own::<AttachedField>(line, "attach")
     {
         for (object, field) in attach.objects.iter_mut().zip(objects) {
-            object.contents = field.sound();
+            object.contents = field.contents.filter(ContentsRecord::is_sound);
+            object.replaces = field.replaces.filter(|_| object.contents.is_some());
         }
     }
     Ok(attach)
@@ -144,7 +145,7 @@ struct VaultField {
     vault: Option<VaultPlace>,
 }
 
-/// The contents in an `archive` entry, or those of an object in an `attach` entry.
+/// The contents in an `archive` entry.
 #[derive(Deserialize)]
 struct ContentsField {
     contents: Option<ContentsRecord>,
@@ -159,7 +160,14 @@ impl ContentsField {
 /// The contents of each object in an `attach` entry.
 #[derive(Deserialize)]
 struct AttachedField {
-    objects: Vec<ContentsField>,
+    objects: Vec<AttachedContentsField>,
+}
+
+/// The contents of one object, and whose place they take.
+#[derive(Deserialize)]
+struct AttachedContentsField {
+    contents: Option<ContentsRecord>,
+    replaces: Option<u64>,
 }
 
 /// Reads the kind's own object, which is the member of that name.

@@ -363,6 +363,9 @@ pub struct Attachment {
     /// The contents, if it is that. A value that is not sound is ignored, as that of an archive is.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub contents: Option<ContentsRecord>,
+    /// Of contents that take the place of others, which are lost: the number of the entry that names those.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<u64>,
 }
 
 impl Attachment {

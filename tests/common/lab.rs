@@ -26,6 +26,7 @@ use coldchain::seal::{ArchiveKey, Identities, generate_identity, open_segment};
 use coldchain::store::{MemoryStore, NewObject, ObjectKind, Put, Store};
 
 use super::faults::{Faults, FaultyStore};
+use super::lab_contents::{contents_are_there, contents_are_whole};
 use super::lab_vault::{LabVault, OpenLabVault};
 use super::loopfs::in_memory;
 use super::replicated::replicated;
@@ -331,6 +332,7 @@ impl Lab {
                 (key, record)
             })
             .collect();
+        contents_are_there(&self.store, entry);
         if self.compared.lock().unwrap().contains(id) {
             return;
         }
@@ -344,6 +346,7 @@ impl Lab {
                 .unwrap();
         }
         assert!(stream == sent, "{id} is not the stream that was sent");
+        contents_are_whole(&self.store, entry, &archive_key, sent);
         self.compared.lock().unwrap().insert(*id);
     }
 
@@ -373,6 +376,7 @@ impl Lab {
                 body
             })
             .collect();
+        contents_are_there(&self.store, entry);
         if self.compared.lock().unwrap().contains(id) {
             return;
         }
@@ -386,6 +390,7 @@ impl Lab {
                 .unwrap();
         }
         assert!(stream == sent, "{id} is not the stream that was sent");
+        contents_are_whole(&self.store, entry, &archive_key, sent);
         self.compared.lock().unwrap().insert(*id);
     }
 

@@ -16,6 +16,7 @@ pub mod fill;
 pub mod forged;
 pub mod formats;
 pub mod lab;
+pub mod lab_contents;
 pub mod lab_served;
 pub mod lab_vault;
 pub mod listener;

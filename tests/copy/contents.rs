@@ -102,3 +102,156 @@ fn lost_contents_are_put_back_from_the_other_place() {
         assert!(fs::read(&flipped).unwrap() == last);
     }
 }
+
+/// Removes the contents of that archive from every place. Returns how many objects are gone.
+fn lose(machine: &Machine, archive: &str) -> usize {
+    let mut lost = 0;
+    for place in ["store", "second"] {
+        let place = machine.path(place);
+        for name in contents(&place) {
+            if name.contains(archive) {
+                fs::remove_file(place.join(name)).unwrap();
+                lost += 1;
+            }
+        }
+    }
+    lost
+}
+
+#[track_caller]
+fn ends(machine: &Machine, words: &str, code: i32) -> String {
+    let run = machine.run(words);
+    assert_eq!(run.code, Some(code), "{words}: {run:?}");
+    format!("{}{}", run.stdout, run.stderr)
+}
+
+#[test]
+fn contents_that_are_lost_everywhere_are_made_again_and_a_move_goes_on() {
+    let machine = Machine::fed(None);
+    machine.write_config(&format!("contents = true\n{}", two_stores()));
+    fs::create_dir(machine.path("second")).unwrap();
+    for (date, stream) in ["2024-01-01", "2024-01-07"]
+        .into_iter()
+        .zip(first_and_seventh(100))
+    {
+        let run = machine.run_with(&format!("decide {date}"), &stream);
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
+    ends(&machine, "copy home --to second", 0);
+    let home = machine.path("store");
+    let kept = contents(&home);
+    assert_eq!(lose(&machine, "/2024-01-01-"), 2);
+    // The copy has no contents of the first any more, which a copy that was made anew would not have either.
+    fs::remove_dir_all(machine.path("second")).unwrap();
+    fs::create_dir(machine.path("second")).unwrap();
+    let said = ends(&machine, "copy home --to second --anew", 6);
+    assert!(
+        said.contains("coldchain index SOURCE --date 2024-01-01"),
+        "{said}"
+    );
+    let said = ends(&machine, "move home --to second --yes", 1);
+    assert!(said.contains("coldchain index home"), "{said}");
+    let said = ends(&machine, "verify", 6);
+    assert!(
+        said.contains("1 object of the contents of `home`")
+            && said.contains("coldchain index home --date DATE"),
+        "{said}"
+    );
+    let said = ends(&machine, "verify --repair-from second", 6);
+    assert!(
+        said.contains("`coldchain index --date 2024-01-01` makes other contents"),
+        "{said}"
+    );
+    let plan = ends(&machine, "index --plan", 0);
+    assert!(plan.contains("1 archive without contents"), "{plan}");
+
+    ends(&machine, "index --identity $T/kit", 0);
+    let now = contents(&home);
+    assert_eq!(now.len(), 2);
+    assert_eq!(now.intersection(&kept).count(), 1);
+    let before = files(&home);
+    let said = ends(&machine, "index --identity $T/kit", 0);
+    assert!(said.contains("no contents made"), "{said}");
+    assert_eq!(files(&home), before);
+    ends(&machine, "verify --deep --identity $T/kit", 0);
+    ends(&machine, "catalog check", 0);
+    ends(&machine, "copy home --to second", 0);
+    assert_eq!(contents(&machine.path("second")), now);
+    ends(
+        &machine,
+        "verify --place second --deep --identity $T/kit",
+        0,
+    );
+    ends(&machine, "move home --to second --yes", 0);
+    let in_second = two_stores().replacen("store = \"disk\"", "store = \"second\"", 1);
+    machine.write_config(&format!("contents = true\n{in_second}"));
+    ends(&machine, "verify --deep --identity $T/kit", 0);
+    ends(&machine, "catalog rebuild --identity $T/kit", 0);
+    ends(&machine, "catalog check", 0);
+    let listed = machine.listed();
+    let archives = &listed["sources"][0]["chains"][0]["archives"];
+    assert!(
+        archives[0]["contents_bytes"].as_u64().unwrap() > 0,
+        "{archives}"
+    );
+}
+
+#[test]
+fn contents_that_are_damaged_are_made_again_for_a_date_and_the_damaged_object_goes_with_its_archive()
+ {
+    let machine = archived();
+    ends(&machine, "index --identity $T/kit", 0);
+    let home = machine.path("store");
+    let kept = contents(&home);
+    let damaged = home.join(kept.first().unwrap());
+    let mut bytes = fs::read(&damaged).unwrap();
+    bytes[900] ^= 1;
+    fs::write(&damaged, bytes).unwrap();
+    let said = ends(&machine, "verify --deep --identity $T/kit", 6);
+    assert!(
+        said.contains("1 object of the contents of `home`"),
+        "{said}"
+    );
+    // A listing shows nothing of it, and only the contents of named dates are read.
+    let said = ends(&machine, "index --identity $T/kit", 0);
+    assert!(said.contains("no contents made"), "{said}");
+    ends(&machine, "index --date 2024-01-01 --identity $T/kit", 0);
+    let now = contents(&home);
+    assert_eq!(now.len(), 3);
+    assert!(now.is_superset(&kept));
+    ends(&machine, "verify --deep --identity $T/kit", 0);
+    ends(&machine, "catalog check", 0);
+    ends(
+        &machine,
+        "index --date 2024-01-01 --date 2024-01-07 --identity $T/kit",
+        0,
+    );
+    assert_eq!(contents(&home), now);
+    // It counts again if the entry that replaces it is voided, so nothing takes it for an orphan.
+    let pruned = ends(&machine, "prune --dry-run --json", 0);
+    assert!(!pruned.contains("contents-000000"), "{pruned}");
+}
+
+#[test]
+fn a_home_that_is_lost_is_abandoned_for_a_copy_without_contents_and_no_archive_is_given_up() {
+    let machine = Machine::fed(None);
+    machine.write_config(&format!("contents = true\n{}", two_stores()));
+    fs::create_dir(machine.path("second")).unwrap();
+    let [full, _] = first_and_seventh(100);
+    let run = machine.run_with("decide 2024-01-01", &full);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    ends(&machine, "copy home --to second", 0);
+    assert_eq!(lose(&machine, "/2024-01-01-"), 2);
+    fs::rename(machine.path("store"), machine.path("lost")).unwrap();
+    let said = ends(
+        &machine,
+        "move home --to second --abandon-home --yes --kit $T/kit",
+        0,
+    );
+    assert!(said.contains("with 1 archive"), "{said}");
+    let in_second = two_stores().replacen("store = \"disk\"", "store = \"second\"", 1);
+    machine.write_config(&format!("contents = true\n{in_second}"));
+    ends(&machine, "verify", 6);
+    ends(&machine, "index --identity $T/kit", 0);
+    ends(&machine, "verify --deep --identity $T/kit", 0);
+}

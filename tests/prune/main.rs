@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod contents;
 mod early_deletion;
 mod prune_s3;
 mod pruning;

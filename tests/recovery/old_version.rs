@@ -13,7 +13,7 @@ use coldchain::model::entry::{
 };
 use coldchain::model::{ArchiveKind, Sha256, TreeHash, Uuid, VaultPlace, VaultSegment};
 
-use crate::common::machine::{Machine, Run};
+use crate::common::machine::{Machine, Run, fed_config};
 use crate::common::stream_builder::StreamBuilder;
 
 /// A machine with two archives of format 1, and the ledger that a later version has continued.
@@ -26,7 +26,8 @@ struct Continued {
 }
 
 impl Continued {
-    fn new(before: OsString) -> Self {
+    /// The second archive gets its contents later, if there are any.
+    fn new(before: OsString, contents: bool) -> Self {
         let machine = Machine::fed(None);
         for (at, date) in ["2024-01-01", "2024-01-07"].into_iter().enumerate() {
             let head = StreamBuilder::header(1);
@@ -35,6 +36,8 @@ impl Continued {
                 _ => head.snapshot(date.as_bytes(), [b'b'; 16], 10, [b'a'; 16], 10),
             };
             let stream = stream.write(b"file", 0, date.as_bytes()).finish();
+            let with = contents && at == 0;
+            machine.write_config(&format!("contents = {with}\n{}", fed_config()));
             let run = machine.run_with(&format!("decide {date}"), &stream);
             assert_eq!(run.code, Some(0), "{run:?}");
         }
@@ -112,6 +115,21 @@ impl Continued {
         archive
     }
 
+    /// The version of before archives an incremental of that date.
+    fn old_decides(&self, date: &str, uuid: [u8; 16], parent: [u8; 16]) {
+        let stream = StreamBuilder::header(1)
+            .snapshot(date.as_bytes(), uuid, 10, parent, 10)
+            .write(b"file", 0, b"later")
+            .finish();
+        let input = self.machine.path("later");
+        fs::write(&input, stream).unwrap();
+        let words = format!("decide {date} --state-dir $T/before");
+        let mut decide = self.machine.command_of(&self.before, &words);
+        decide.stdin(fs::File::open(input).unwrap());
+        let run = self.machine.run_command(&mut decide);
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
+
     /// Runs the version of before, with a state directory of its own.
     fn old(&self, words: &str) -> Run {
         let words = format!("{words} --state-dir $T/before");
@@ -134,7 +152,7 @@ impl Continued {
 #[ignore = "`scripts/soak old-version` builds that version"]
 fn a_version_of_before_reads_past_what_is_in_a_vault_and_changes_nothing() {
     let before = std::env::var_os("COLDCHAIN_BEFORE").expect("it names the program");
-    let mut ledger = Continued::new(before);
+    let mut ledger = Continued::new(before, false);
     let full = ledger.in_vault("2024-01-14", None);
     let on_it = ledger.in_vault("2024-01-21", Some(&full));
     let archives = vec![full.id, on_it.id];
@@ -145,6 +163,7 @@ fn a_version_of_before_reads_past_what_is_in_a_vault_and_changes_nothing() {
         recipients: Sha256([1; 32]),
         sealed: full.key.clone(),
         contents: None,
+        replaces: None,
     };
     for kind in [
         EntryKind::Archive(Box::new(full)),
@@ -215,17 +234,38 @@ fn a_version_of_before_reads_past_what_is_in_a_vault_and_changes_nothing() {
     );
 }
 
-/// Contents are an addition to format 1: a version that does not know them reads, verifies and continues such a ledger.
+/// Contents are an addition to format 1: a version that does not know them reads, verifies and continues such a ledger,
+/// whether an archive has them by its own entry, by a later one, or by one that replaces lost ones.
 #[test]
 #[ignore = "`scripts/soak old-version` builds that version"]
 fn a_version_of_before_reads_verifies_and_continues_archives_with_contents() {
     let before = std::env::var_os("COLDCHAIN_BEFORE").expect("it names the program");
-    let ledger = Continued::new(before);
+    let ledger = Continued::new(before, true);
     let machine = &ledger.machine;
+    // What that version does not know in a config, it refuses.
+    machine.write_config(&fed_config());
     assert!(ledger.archive.contents.is_some());
+    let ok = |words: &str| {
+        let run = machine.run(words);
+        assert_eq!(run.code, Some(0), "{words}: {run:?}");
+        run.stdout
+    };
+    ok("index --identity $T/kit");
+    let contents = || {
+        let mut objects = machine.objects("");
+        objects.retain(|path| path.to_string_lossy().contains("/contents-"));
+        objects
+    };
+    let [of_full, _] = &contents()[..] else {
+        panic!("each archive has one object of contents");
+    };
+    fs::remove_file(of_full).unwrap();
+    ok("index --identity $T/kit");
+    assert_eq!(contents().len(), 2);
+    assert!(!of_full.exists());
     let objects = machine.objects("");
     let rebuild = "catalog rebuild --store file://$T/store --identity $T/kit";
-    ledger.old_is(rebuild, 0, "3 entries read, 2 archives");
+    ledger.old_is(rebuild, 0, "5 entries read, 2 archives");
     ledger.old_is("list", 0, "2024-01-07");
     ledger.old_is("verify", 0, "");
     ledger.old_is("verify --deep --identity $T/kit", 0, "");
@@ -241,20 +281,81 @@ fn a_version_of_before_reads_verifies_and_continues_archives_with_contents() {
         fs::copy(machine.state().join(file), kept).unwrap();
     }
     assert_eq!(machine.objects(""), objects);
-    let stream = StreamBuilder::header(1)
-        .snapshot(b"2024-01-14", [b'c'; 16], 10, [b'b'; 16], 10)
-        .write(b"file", 0, b"later")
-        .finish();
-    let input = machine.path("later");
-    fs::write(&input, stream).unwrap();
-    let mut decide = machine.command_of(&ledger.before, "decide 2024-01-14 --state-dir $T/before");
-    decide.stdin(fs::File::open(input).unwrap());
-    let run = machine.run_command(&mut decide);
-    assert_eq!(run.code, Some(0), "{run:?}");
+    ledger.old_decides("2024-01-14", *b"cccccccccccccccc", *b"bbbbbbbbbbbbbbbb");
     // Contents are there still, and the archive without any builds on them.
     let kept = machine.objects("");
     assert!(objects.iter().all(|object| kept.contains(object)));
+    ok("verify --deep --identity $T/kit");
+    assert_eq!(machine.archived().len(), 3);
+    // This version archives on, and the one of before sees that too.
+    let stream = StreamBuilder::header(1)
+        .snapshot(b"2024-01-21", [b'd'; 16], 10, [b'c'; 16], 10)
+        .write(b"file", 0, b"later")
+        .finish();
+    machine.write_config(&format!("contents = true\n{}", fed_config()));
+    let run = machine.run_with("decide 2024-01-21", &stream);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    machine.write_config(&fed_config());
+    assert_eq!(contents().len(), 3);
+    ledger.old_is("verify --deep --identity $T/kit", 0, "");
+    ledger.old_is("list", 0, "2024-01-21");
+    ok("catalog check");
+}
+
+/// To a version that does not know contents they are foreign objects beside an archive. What it leaves of a deleted
+/// chain, the next prune of this version deletes.
+#[test]
+#[ignore = "`scripts/soak old-version` builds that version"]
+fn contents_that_a_pruner_of_before_leaves_are_deleted_by_the_next_one() {
+    let before = std::env::var_os("COLDCHAIN_BEFORE").expect("it names the program");
+    let machine = Machine::fed(None);
+    let config = format!(
+        "delete_after = \"0s\"\n{}\n[schedule]\nmax_incrementals = 1\nexpire_after_days = 10\n",
+        fed_config()
+    );
+    machine.write_config(&format!("contents = true\n{config}"));
+    let uuid =
+        |date: &str| -> [u8; 16] { format!("uuid {date:>11}").into_bytes().try_into().unwrap() };
+    for (date, parent) in [
+        ("2024-01-01", None),
+        ("2024-01-07", Some("2024-01-01")),
+        ("2024-01-14", None),
+    ] {
+        let head = StreamBuilder::header(1);
+        let stream = match parent {
+            None => head.subvol(date.as_bytes(), uuid(date), 10).mkfile(b"file"),
+            Some(parent) => head.snapshot(date.as_bytes(), uuid(date), 10, uuid(parent), 10),
+        };
+        let stream = stream.write(b"file", 0, date.as_bytes()).finish();
+        let run = machine.run_with(&format!("decide {date}"), &stream);
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
+    machine.write_config(&config);
+    let old = |words: &str| {
+        let mut command = machine.command_of(&before, &format!("{words} --state-dir $T/before"));
+        let run = machine.run_command(&mut command);
+        assert_eq!(run.code, Some(0), "{words}: {run:?}");
+    };
+    old("catalog rebuild --store file://$T/store --identity $T/kit");
+    for file in ["signing.key", "signing.pub", "signing.grant"] {
+        let kept = machine.path("before").join(file);
+        fs::copy(machine.state().join(file), kept).unwrap();
+    }
+    let left = |of: &str| {
+        let mut objects = machine.objects("");
+        objects.retain(|path| path.is_file() && path.to_string_lossy().contains(of));
+        objects.len()
+    };
+    assert_eq!(left("/2024-01-01-"), 3);
+    // The first retires what has expired, the second deletes what it knows.
+    old("decide 2024-01-17");
+    old("decide 2024-01-18");
+    assert_eq!((left("/2024-01-01-"), left("/2024-01-07-")), (1, 1));
+    assert_eq!(left("/contents-"), 3);
+    let run = machine.run_with("decide 2024-01-19", b"");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!((left("/2024-01-01-"), left("/2024-01-07-")), (0, 0));
+    assert_eq!(left("/contents-"), 1);
     let run = machine.run("verify --deep --identity $T/kit");
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert_eq!(machine.archived().len(), 3);
 }

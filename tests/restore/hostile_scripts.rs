@@ -268,6 +268,7 @@ fn add_attached(forger: &Forger) {
         recipients: Sha256([0; 32]),
         sealed: "AAAA".to_owned(),
         contents: None,
+        replaces: None,
     };
     let objects = vec![sealed];
     forger.append(EntryKind::Attach(AttachEntry { objects }), |_| {});
@@ -340,6 +341,7 @@ fn no_value_of_an_entry_that_attaches_or_rotates_is_run() {
             recipients: Sha256([0; 32]),
             sealed: "AAAA".to_owned(),
             contents: None,
+            replaces: None,
         };
         let objects = vec![sealed];
         forger.append(EntryKind::Attach(AttachEntry { objects }), |body| {

@@ -5,6 +5,7 @@ mod common;
 
 mod contents;
 mod forged_contents;
+mod contents_in_stores;
 mod mutations;
 mod verify;
 mod verify_damage;

@@ -24,6 +24,7 @@ fn attachment(contents: ContentsRecord) -> Attachment {
         recipients: Sha256([1; 32]),
         sealed: String::new(),
         contents: Some(contents),
+        replaces: None,
     }
 }
 
@@ -164,4 +165,41 @@ fn contents_in_entries_that_an_older_version_took_are_taken_over() {
         .into_iter()
         .collect();
     assert_eq!(entries, [(id, 2), (id, 3)]);
+}
+
+#[test]
+fn contents_that_are_lost_are_replaced_by_the_first_that_say_so() {
+    let mut catalog = catalog();
+    let archive = ArchiveEntry {
+        contents: Some(record(10, 2)),
+        ..archive_entry(FULL)
+    };
+    absorb(&mut catalog, &entry(b"x"), &archive).unwrap();
+    let id = FULL.parse().unwrap();
+    let ledger = source().ledger;
+    let place = catalog.know_place(&ledger, "file:///second", PlaceId([1; 16]));
+    let place = place.unwrap().id;
+    catalog.begin_placed(place, &id, None).unwrap();
+    catalog.place_contents(place, &id).unwrap();
+    for (seq, replaces) in [(3, None), (4, Some(2)), (5, Some(2)), (6, Some(4))] {
+        let digest = u8::try_from(seq).unwrap() * 10;
+        let attached = [Attachment {
+            replaces,
+            ..attachment(record(digest, 1))
+        }];
+        take(&mut catalog, seq, "attach", Effect::Attach(&attached));
+    }
+    assert_eq!(contents(&catalog), Some(record(60, 1)));
+    assert_eq!(catalog.contents_bytes(&ledger).unwrap(), [(id, 80)]);
+    // The copy has those of the archive's entry.
+    assert_eq!(catalog.placed_contents(place).unwrap(), []);
+    let undo = Effect::Undo {
+        retires: &[],
+        revives: &[],
+        voids: &[4],
+    };
+    take(&mut catalog, 7, "rotate", undo);
+    assert_eq!(contents(&catalog), Some(record(50, 1)));
+    catalog.place_contents(place, &id).unwrap();
+    assert_eq!(catalog.placed_contents(place).unwrap(), [id]);
 }

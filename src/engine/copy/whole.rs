@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::ledger::PublicKey;
 use crate::model::ArchiveId;
 use crate::model::entry::ArchiveEntry;
-use crate::model::keys::{self, ArchiveObject};
+use crate::model::keys::{self, ArchiveObject, is_contents};
 use crate::store::Stat;
 
 /// Reads the ledger at a place from its beginning into a catalog in memory.
@@ -36,10 +36,20 @@ pub(in crate::engine) fn visible_entries(
     Ok(sealed.into_iter().map(|archive| archive.entry).collect())
 }
 
+/// Whether an archive without its contents counts as whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Contents {
+    /// It does not.
+    Needed,
+    /// It does: it can be restored and built on, and `coldchain index` makes its contents again.
+    Spared,
+}
+
 /// Lists a place, and returns those of these archives of which it has everything.
 pub(in crate::engine) fn whole(
     there: &OpenSource<'_>,
     entries: &[ArchiveEntry],
+    contents: Contents,
 ) -> Result<BTreeSet<ArchiveId>, Error> {
     let directory = &there.row.directory;
     let mut listed: BTreeMap<ArchiveId, HashMap<String, Stat>> = BTreeMap::new();
@@ -51,7 +61,9 @@ pub(in crate::engine) fn whole(
     }
     let is_whole = |entry: &&ArchiveEntry| {
         listed.get(&entry.id).is_some_and(|stats| {
-            ArchiveObject::of_entry(directory, entry)
+            let objects = ArchiveObject::of_entry(directory, entry);
+            objects
+                .filter(|object| contents == Contents::Needed || !is_contents(&object.key))
                 .all(|object| difference(&object, stats.get(&object.key)).is_none())
         })
     };

@@ -129,6 +129,7 @@ fn sealed_to(
             recipients: fingerprint,
             sealed: BASE64.encode(key.seal_to(recipient)?),
             contents: None,
+            replaces: None,
         });
     }
     Ok(objects)

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::ledger::{AttachedContents, LedgerError, decode_body, split};
 use crate::model::entry::{ArchiveEntry, EntryKind};
 use crate::model::keys::ArchiveObject;
-use crate::model::{ArchiveId, ContentsRecord, Sha256, keys};
+use crate::model::{ArchiveId, ContentsRecord, keys};
 use crate::plan::{Deletion, InLedger, RetiredArchive};
 use crate::store::Store;
 
@@ -58,8 +58,7 @@ impl Said {
         };
         let mut known: BTreeMap<ArchiveId, RetiredArchive> = BTreeMap::new();
         let mut contents = AttachedContents::default();
-        // The number and the recipients of each archive that has no contents of its own.
-        let mut without: Vec<(ArchiveId, u64, Sha256)> = Vec::new();
+        let mut archives: Vec<(u64, ArchiveEntry)> = Vec::new();
         for entry in entries {
             let at = stored.get(&entry.seq).copied().and_then(told);
             let (body, _) = split(&entry.object).map_err(LedgerError::from)?;
@@ -67,9 +66,6 @@ impl Said {
             contents.note(entry.seq, &kind);
             match kind {
                 EntryKind::Archive(archive) => {
-                    if archive.contents.is_none() {
-                        without.push((archive.id, entry.seq, archive.recipients));
-                    }
                     let objects = own_objects(directory, &archive);
                     let as_retired = RetiredArchive {
                         id: archive.id,
@@ -83,6 +79,14 @@ impl Said {
                     said.chains.insert(archive.id, archive.chain);
                     said.archives.insert(archive.id, InLedger::Visible(objects));
                     said.newest_archive = stored.get(&entry.seq).copied();
+                    // No more of it than tells which contents it has.
+                    let archive = ArchiveEntry {
+                        segments: Vec::new(),
+                        key: String::new(),
+                        private: String::new(),
+                        ..*archive
+                    };
+                    archives.push((entry.seq, archive));
                 }
                 EntryKind::Retire(retire) => said.retire(&retire.archives, at, &known),
                 EntryKind::Revive(revive) => said.bring_back(&revive.archives),
@@ -103,9 +107,13 @@ impl Said {
                 | EntryKind::Unknown(_) => {}
             }
         }
-        for (id, seq, recipients) in without {
-            if let Some(record) = contents.first(&id, seq, &recipients) {
-                said.add(&id, contents_objects(directory, &id, record));
+        for (seq, archive) in &archives {
+            // Contents that were replaced stay with their archive: they count again if what replaces them is voided.
+            for record in contents.of(*seq, archive) {
+                said.add(
+                    &archive.id,
+                    contents_objects(directory, &archive.id, record),
+                );
             }
         }
         Ok(said)

@@ -301,7 +301,16 @@ impl Repair<'_, '_> {
                 let wanted = WantedSegment::of(from, entry, &[]);
                 fetch(from.store.as_ref(), &wanted[index as usize])
             }
-            ArchivePart::Contents(_) => fetch_contents(from.store.as_ref(), object),
+            ArchivePart::Contents(_) => {
+                let fetched = fetch_contents(from.store.as_ref(), object);
+                return fetched.map(|sealed| (sealed, name.to_owned())).map_err(|error| {
+                    format!(
+                        "{}; `coldchain index --date {}` makes other contents from the segments",
+                        not_given(&error, name),
+                        entry.date
+                    )
+                });
+            }
         };
         match fetched {
             Ok(sealed) => Ok((sealed, name.to_owned())),

@@ -1,15 +1,15 @@
-//! Makes contents for archives that have none, from their segments, and attaches them.
+//! Makes contents for archives that have none, or that have lost them, from their segments, and attaches them.
 //!
 //! Nothing counts before the `attach` entry. A run that ends before it leaves objects that no entry names: `prune` removes
 //! them as orphans, and the next run makes others.
 
-use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::wanting::{Wanting, in_order, wanting};
 use crate::btrfs::Guard;
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
@@ -67,28 +67,7 @@ pub struct ContentsMade {
     pub failed: Option<Error>,
 }
 
-/// Returns the visible archives of a source that have no contents, and of these the ones on `dates`; all, if there are
-/// none.
-pub fn without_contents(
-    source: &Source,
-    dates: &[NaiveDate],
-    catalog: &Catalog,
-) -> Result<Vec<ArchiveId>, Error> {
-    let Some(row) = catalog.source(&source.name)? else {
-        return Ok(Vec::new());
-    };
-    let has: BTreeSet<ArchiveId> = catalog
-        .contents_bytes(&row.ledger)?
-        .into_iter()
-        .map(|(archive, _)| archive)
-        .collect();
-    let visible = catalog.visible(&row.ledger)?.into_iter().map(|row| row.id);
-    let is_wanted =
-        |id: &ArchiveId| !has.contains(id) && (dates.is_empty() || dates.contains(&id.date));
-    Ok(visible.filter(is_wanted).collect())
-}
-
-/// Makes and attaches the contents of archives that have none. It holds the source's lock for one archive at a time.
+/// Makes and attaches the contents of archives that have none, or whose contents home has lost. It holds the source's lock for one archive at a time.
 pub fn make_contents(
     config: &Config,
     source: &Source,
@@ -96,8 +75,11 @@ pub fn make_contents(
     context: RunContext<'_>,
 ) -> Result<ContentsMade, Error> {
     let mut done = ContentsMade::default();
+    let mut lost = Wanting::new();
     let mut wanted = with_ledger(config, source, context, |session, _, catalog| {
-        let wanted = without_contents(source, request.dates, catalog)?;
+        let home = &session.source;
+        lost = wanting(home, request.dates, catalog, context)?;
+        let wanted = in_order(&home.row, lost.keys().copied(), catalog)?;
         readable(session, &wanted, request, catalog, &mut done)
     })?
     .unwrap_or_default();
@@ -109,6 +91,7 @@ pub fn make_contents(
                 session,
                 request,
                 id,
+                replaces: lost.get(&id).copied().flatten(),
             };
             maker.make(state, catalog)
         });
@@ -194,6 +177,8 @@ struct Maker<'a> {
     session: &'a Session<'a>,
     request: ContentsRequest<'a>,
     id: ArchiveId,
+    /// The number of the entry whose contents are lost; `None` if it has none.
+    replaces: Option<u64>,
 }
 
 impl Maker<'_> {
@@ -226,6 +211,7 @@ impl Maker<'_> {
                 recipients: archive.entry.recipients,
                 sealed: String::new(),
                 contents: Some(record),
+                replaces: self.replaces,
             }],
         });
         let writer = Writer::between(self.session);
@@ -240,9 +226,9 @@ impl Maker<'_> {
         Ok(Some(MadeContents::Attached(bytes)))
     }
 
-    /// Whether the archive is still visible, and has no contents.
+    /// Whether the archive is still visible, and has no other contents than it had.
     fn is_due(&self, state: &LedgerState, catalog: &Catalog) -> Result<bool, Error> {
-        Ok(state.replay.is_visible(&self.id) && catalog.contents(&self.id)?.is_none())
+        Ok(state.replay.is_visible(&self.id) && catalog.contents_entry(&self.id)? == self.replaces)
     }
 
     /// Reads the archive's segments, and stores its contents.

@@ -7,3 +7,4 @@ pub(in crate::engine) mod fetch;
 pub(in crate::engine) mod kept;
 pub(in crate::engine) mod objects;
 pub(in crate::engine) mod table;
+pub(in crate::engine) mod wanting;

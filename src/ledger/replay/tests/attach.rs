@@ -11,6 +11,7 @@ fn attach(archives: &[ArchiveId], what: &str) -> EntryKind {
         recipients: Sha256([4; 32]),
         sealed: "c2VhbGVk".to_owned(),
         contents: None,
+        replaces: None,
     };
     EntryKind::Attach(AttachEntry {
         objects: archives.iter().map(object).collect(),

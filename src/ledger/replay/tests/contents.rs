@@ -24,6 +24,7 @@ fn attachment(archive: &ArchiveEntry, contents: Option<ContentsRecord>) -> Attac
         recipients: archive.recipients,
         sealed: String::new(),
         contents,
+        replaces: None,
     }
 }
 
@@ -174,4 +175,60 @@ fn an_archive_has_its_own_contents_or_else_the_first_that_were_attached() {
         (of(&contents, &without), of(&contents, &own)),
         (None, Some(1))
     );
+}
+
+#[test]
+fn contents_that_are_lost_are_replaced_by_the_first_that_say_so() {
+    let own = ArchiveEntry {
+        contents: Some(record(90, 1)),
+        ..full("2026-11-01", 1)
+    };
+    let replacing = |replaces, digest| Attachment {
+        replaces: Some(replaces),
+        ..attachment(&own, Some(record(90, digest)))
+    };
+    let mut ledger = ledger_of(&[]);
+    ledger.write(archived(&own));
+    let kind = attach(&[replacing(2, 3)]);
+    ledger.write(kind.clone());
+    let body = ledger.bodies.last().unwrap();
+    assert_eq!(decode_body(body).unwrap().kind, kind);
+    let object = changed(&ledger, attach(&[replacing(2, 3)]), |body| {
+        body["attach"]["objects"][0]["replaces"] = json!("2");
+    });
+    let absorbed = ledger.replayed().absorb(4, &object).unwrap();
+    assert_eq!(absorbed.entry.kind, attach(&[attachment(&own, None)]));
+
+    let mut contents = AttachedContents::default();
+    let of = |contents: &AttachedContents| -> Vec<u8> {
+        let counting = contents.of(2, &own).into_iter();
+        counting
+            .map(|record| record.objects[0].sha256.0[0])
+            .collect()
+    };
+    let for_others = Attachment {
+        recipients: Sha256([9; 32]),
+        ..replacing(2, 3)
+    };
+    contents.note(
+        3,
+        &attach(&[for_others, attachment(&own, Some(record(90, 4)))]),
+    );
+    contents.note(4, &attach(&[replacing(3, 5)]));
+    assert_eq!(of(&contents), [1]);
+    contents.note(5, &attach(&[replacing(2, 6)]));
+    contents.note(6, &attach(&[replacing(2, 7)]));
+    contents.note(7, &attach(&[replacing(5, 8)]));
+    assert_eq!(of(&contents), [1, 6, 8]);
+    let mut entry = own.clone();
+    contents.complete(2, &mut entry);
+    assert_eq!(entry.contents, Some(record(90, 8)));
+    let void = EntryKind::Rotate(RotateEntry {
+        keys: Vec::new(),
+        voids: vec![5],
+        retires: Vec::new(),
+        revives: Vec::new(),
+    });
+    contents.note(8, &void);
+    assert_eq!(of(&contents), [1, 7]);
 }

@@ -44,6 +44,7 @@ fn attach(archives: &[ArchiveId]) -> EntryKind {
         recipients: Sha256([1; 32]),
         sealed: String::new(),
         contents: None,
+        replaces: None,
     };
     EntryKind::Attach(AttachEntry {
         objects: archives.iter().map(object).collect(),

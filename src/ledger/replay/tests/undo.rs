@@ -104,6 +104,7 @@ fn what_a_withdrawn_key_has_attached_is_voided_and_what_another_has_is_not() {
         recipients: Sha256([1; 32]),
         sealed: String::new(),
         contents: None,
+        replaces: None,
     };
     ledger.write(EntryKind::Attach(AttachEntry {
         objects: vec![object],
