@@ -1,4 +1,4 @@
-//! Contents for archives that were made without.
+//! Contents for archives that were made without, or that have lost them.
 
 use std::path::PathBuf;
 
@@ -13,10 +13,10 @@ pub struct Index {
     /// Which source.
     #[command(flatten)]
     pub source: OneSource,
-    /// The archive of this date only, YYYY-MM-DD; may be given several times
+    /// The archive of this date only, YYYY-MM-DD, and make its contents again too if they are damaged; may be given several times
     #[arg(long, value_name = "DATE")]
     pub date: Vec<DateWord>,
-    /// Show which archives have no contents and what it costs to read them, and stop
+    /// Show which archives have no contents or have lost them, what it costs to read them, and stop
     #[arg(long, conflicts_with_all = ["thaw", "yes"])]
     pub plan: bool,
     /// Remove the index of the files that is on this machine, and make nothing; it holds nothing that the archives do not

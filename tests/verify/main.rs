@@ -4,8 +4,10 @@
 mod common;
 
 mod contents;
-mod forged_contents;
+
 mod contents_in_stores;
+mod contents_reports;
+mod forged_contents;
 mod mutations;
 mod verify;
 mod verify_damage;

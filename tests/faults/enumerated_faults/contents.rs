@@ -1,46 +1,61 @@
-//! Contents that archives get later, from their segments.
+//! Contents: those of a backup, which fails with them, and those that are made later or again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coldchain::engine::{AtOnce, ContentsRequest, bring_index_up_to_date, make_contents};
+use coldchain::engine::{AtOnce, ContentsRequest, make_contents};
 use coldchain::error::Error;
-use coldchain::ledger::{decode_body, split};
-use coldchain::model::ArchiveId;
-use coldchain::model::entry::EntryKind;
-use coldchain::model::{Sha256, keys};
+use coldchain::store::Store;
 
 use super::archiving::nothing_is_lost;
 use super::enumerate;
 use crate::common::faults::{Faults, Mode, Point};
-use crate::common::lab::{Lab, SOURCE};
-use crate::common::two_chains::{OLD, stream_of};
+use crate::common::lab::Lab;
+use crate::common::stream_builder::StreamBuilder;
+use crate::common::two_chains::date;
 
-/// A machine with two archives that have no contents.
-fn archived() -> Lab {
-    let lab = Lab::new();
-    let [full, incremental] = OLD;
-    for (date, parent) in [(full, None), (incremental, Some(full))] {
-        lab.decide(date, &stream_of(date, parent), &Faults::none())
-            .unwrap();
-    }
+const DATE: &str = "2026-01-01";
+
+fn stream() -> Vec<u8> {
+    StreamBuilder::header(1)
+        .subvol(DATE.as_bytes(), *b"uuid of the 1st.", 10)
+        .mkfile(b"a file")
+        .write(b"a file", 0, b"some")
+        .finish()
+}
+
+fn lab(contents: bool) -> Lab {
+    let mut lab = Lab::new();
+    lab.config.sources[0].contents = contents;
     lab
 }
 
-/// Makes contents for all archives without. Returns for how many.
-fn make(lab: &Lab, faults: &Arc<Faults>) -> Result<usize, Error> {
+fn archived(contents: bool) -> Lab {
+    let lab = lab(contents);
+    lab.decide(DATE, &stream(), &Faults::none()).unwrap();
+    lab
+}
+
+fn contents(lab: &Lab) -> Vec<String> {
+    let objects = lab.objects().into_keys();
+    objects.filter(|key| key.contains("/contents-")).collect()
+}
+
+/// `coldchain index home`: how many archives got contents.
+fn index(lab: &Lab, faults: &Arc<Faults>) -> Result<usize, Error> {
     let identities = lab.identities();
+    let source = &lab.config.sources[0];
     lab.in_context(faults, |context| {
         let request = ContentsRequest {
             dates: &[],
             thaw: None,
             at_once: AtOnce {
-                asked_for: 2,
+                asked_for: 1,
                 memory_limit: lab.config.memory_limit,
             },
             identities: (&identities, "the identity"),
         };
-        let made = make_contents(&lab.config, &lab.config.sources[0], request, context)?;
+        let made = make_contents(&lab.config, source, request, context)?;
         match made.failed {
             Some(error) => Err(error),
             None => Ok(made.made.len()),
@@ -48,73 +63,117 @@ fn make(lab: &Lab, faults: &Arc<Faults>) -> Result<usize, Error> {
     })
 }
 
-/// How many contents each archive has in the ledger. Their objects are all there, as they were signed.
-fn attached(lab: &Lab) -> BTreeMap<ArchiveId, usize> {
-    let objects = lab.objects();
-    let mut attached = BTreeMap::new();
-    let entries = objects.iter().filter(|(key, _)| key.ends_with(".entry"));
-    for (_, entry) in entries {
-        let EntryKind::Attach(entry) = decode_body(split(entry).unwrap().0).unwrap().kind else {
-            continue;
-        };
-        for attachment in entry.objects {
-            let contents = attachment.contents.expect("nothing else is attached");
-            for (index, record) in (0..).zip(&contents.objects) {
-                let key = keys::contents(SOURCE, &attachment.archive, index, &record.sha256);
-                assert_eq!(Sha256::of(&objects[&key]), record.sha256, "{key}");
-            }
-            *attached.entry(attachment.archive).or_insert(0) += 1;
-        }
-    }
-    attached
-}
-
-#[test]
-fn no_fault_while_contents_are_made_loses_anything_and_each_archive_gets_them_once() {
-    let begin = archived();
+/// Strikes every operation of an index, which one further run must bring to its end.
+fn enumerate_index(of: &'static str, begin: &Lab) {
     let faults = Faults::none();
-    assert_eq!(make(&begin.copy(), &faults).unwrap(), 2);
+    assert_eq!(index(&begin.copy(), &faults).unwrap(), 1);
     let points: Vec<Point> = faults.points();
     let puts = points
         .iter()
-        .filter(|it| it.name.starts_with("store: store"));
-    assert!(
-        puts.count() >= 4,
-        "two objects and two entries: {points:#?}"
-    );
-    let streams = [
-        (OLD[0], stream_of(OLD[0], None)),
-        (OLD[1], stream_of(OLD[1], Some(OLD[0]))),
-    ];
-    let sent: BTreeMap<&str, &[u8]> = (streams.iter())
-        .map(|(date, stream)| (*date, stream.as_slice()))
-        .collect();
-    enumerate("making contents", &points, |point, mode: Mode| {
+        .filter(|point| point.name.starts_with("store: store "));
+    assert_eq!(puts.count(), 2, "the object and the entry: {points:#?}");
+    let stream = stream();
+    let sent = BTreeMap::from([(DATE, stream.as_slice())]);
+    enumerate(of, &points, |point, mode: Mode| {
         let lab = begin.copy();
         let stored = lab.objects();
-        let struck = make(&lab, &Faults::at(point, mode));
+        let faults = Faults::at(point, mode);
+        let outcome = index(&lab, &faults);
+        assert!(faults.has_struck(), "it was not reached: {outcome:?}");
+        assert!(
+            outcome.is_err(),
+            "it says nothing of the fault: {outcome:?}"
+        );
         nothing_is_lost(&stored, &lab);
-        let so_far = attached(&lab);
-        assert!(so_far.values().all(|count| *count == 1), "{so_far:?}");
-        if struck.is_ok() {
-            assert_eq!(so_far.len(), 2, "it reports success");
-        }
-        make(&lab, &Faults::none()).unwrap();
+
+        // The entry may be there already.
+        assert!(index(&lab, &Faults::none()).unwrap() <= 1);
         nothing_is_lost(&stored, &lab);
-        let all = attached(&lab);
-        assert_eq!(all.into_values().collect::<Vec<_>>(), [1, 1]);
-        assert_eq!(lab.holds(&sent).len(), 2);
+        assert_eq!(lab.holds(&sent).len(), 1);
         lab.can_be_rebuilt();
         let done = lab.objects();
-        assert_eq!(make(&lab, &Faults::none()).unwrap(), 0);
-        assert!(lab.objects() == done, "a third run changes something");
-        // Last, because it makes a directory that a copy of the machine would not have.
-        let (identities, catalog) = (lab.identities(), lab.catalog());
-        let indexed = lab.in_context(&Faults::none(), |context| {
-            let with = (&identities, "the identity");
-            bring_index_up_to_date(&lab.config, &lab.config.sources[0], with, &catalog, context)
-        });
-        let indexed = indexed.unwrap();
-        assert_eq!((indexed.loaded.len(), indexed.missing.len()), (2, 0));
+        let entries = |objects: &BTreeMap<String, Vec<u8>>| {
+            objects.keys().filter(|key| key.ends_with(".entry")).count()
+        };
+        assert_eq!(entries(&done), entries(&stored) + 1);
+        assert_eq!(index(&lab, &Faults::none()).unwrap(), 0);
+        assert!(lab.objects() == done, "a run with nothing to do wrote");
     });
+}
+
+#[test]
+fn no_fault_while_contents_are_made_later_loses_or_doubles_anything() {
+    enumerate_index("contents that are made later", &archived(false));
+}
+
+#[test]
+fn no_fault_while_lost_contents_are_made_again_loses_or_doubles_anything() {
+    let begin = archived(true);
+    for key in contents(&begin) {
+        begin.store.delete(&begin.store.locate(&key)).unwrap();
+    }
+    // What holds an archive against its entry demands its own contents.
+    let without = begin.copy();
+    index(&without, &Faults::none()).unwrap();
+    assert_eq!(contents(&without).len(), 1);
+    let faults = Faults::none();
+    index(&begin.copy(), &faults).unwrap();
+    enumerate("lost contents", &faults.points(), |point, mode: Mode| {
+        let lab = begin.copy();
+        let stored = lab.objects();
+        let outcome = index(&lab, &Faults::at(point, mode));
+        assert!(
+            outcome.is_err(),
+            "it says nothing of the fault: {outcome:?}"
+        );
+        nothing_is_lost(&stored, &lab);
+        assert!(index(&lab, &Faults::none()).unwrap() <= 1);
+        nothing_is_lost(&stored, &lab);
+        lab.can_be_rebuilt();
+        let done = lab.objects();
+        assert_eq!(index(&lab, &Faults::none()).unwrap(), 0);
+        assert!(lab.objects() == done, "a run with nothing to do wrote");
+    });
+}
+
+#[test]
+fn an_archive_whose_contents_can_not_be_stored_fails_and_the_next_run_continues_it() {
+    let lab = lab(true);
+    let stream = stream();
+    let sent = BTreeMap::from([(DATE, stream.as_slice())]);
+    let refused = Faults::by_rule(|_, name| {
+        let is_put = name.starts_with("store: store ") && name.contains("/contents-");
+        is_put.then_some(Mode::Fails)
+    });
+    lab.decide(DATE, &stream, &refused).unwrap_err();
+    assert!(lab.holds(&sent).is_empty());
+    assert_eq!(contents(&lab), [""; 0]);
+    let segments = |lab: &Lab| -> Vec<String> {
+        let objects = lab.objects().into_keys();
+        objects
+            .filter(|key| crate::common::is_segment(key))
+            .collect()
+    };
+    let stored = segments(&lab);
+    assert_eq!(stored.len(), 1, "the segment was stored before");
+    lab.decide(DATE, &stream, &Faults::none()).unwrap();
+    assert_eq!(segments(&lab), stored);
+    assert_eq!(contents(&lab).len(), 1);
+    assert_eq!(lab.holds(&sent), [date(DATE)].into());
+    lab.can_be_rebuilt();
+}
+
+#[test]
+fn a_run_that_dies_after_it_has_stored_contents_is_continued() {
+    let lab = lab(true);
+    let stream = stream();
+    let unanswered = Faults::by_rule(|_, name| {
+        let is_put = name.starts_with("store: store ") && name.contains("/contents-");
+        is_put.then_some(Mode::DiesAfter)
+    });
+    lab.decide(DATE, &stream, &unanswered).unwrap_err();
+    lab.decide(DATE, &stream, &Faults::none()).unwrap();
+    let sent = BTreeMap::from([(DATE, stream.as_slice())]);
+    assert_eq!(lab.holds(&sent), [date(DATE)].into());
+    lab.can_be_rebuilt();
 }

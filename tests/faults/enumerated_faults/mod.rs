@@ -2,6 +2,7 @@
 //! no success that there is not, and the next run makes it good.
 
 mod archiving;
+mod attached_contents;
 mod contents;
 mod keys;
 mod late;
