@@ -1,22 +1,29 @@
-//! The transcript in README: its commands run, and print what it shows but for sizes and the next slot.
+//! The transcripts in README: their commands run, and print what it shows but for sizes and the next slot.
 
 use std::fs;
 use std::path::Path;
 
 use crate::common::loopfs::real_btrfs_available;
-use crate::common::machine::Machine;
+use crate::common::machine::{LIVE_CONFIG, Machine};
 
-/// The commands of README's `console` block, each with what it prints.
-fn transcript() -> Vec<(String, String)> {
+/// A command, and what it prints.
+type Command = (String, String);
+
+/// The commands of README's `console` blocks: those of the nights, and those that find a lost file.
+fn transcripts() -> [Vec<Command>; 2] {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = fs::read_to_string(readme).unwrap();
-    let (_, block) = readme.split_once("```console\n").unwrap();
-    let (block, rest) = block.split_once("```").unwrap();
-    assert!(!rest.contains("```console"), "this test knows of one block");
-    let mut commands: Vec<(String, String)> = Vec::new();
+    let blocks = readme.split("```console\n").skip(1);
+    let blocks = blocks.map(|block| commands(block.split_once("```").unwrap().0));
+    let blocks: Vec<_> = blocks.collect();
+    blocks.try_into().expect("this test knows of two blocks")
+}
+
+fn commands(block: &str) -> Vec<Command> {
+    let mut commands: Vec<Command> = Vec::new();
     for line in block.lines() {
         if let Some(words) = line.strip_prefix("# coldchain ") {
-            commands.push((words.to_owned(), String::new()));
+            commands.push((words.replace('"', ""), String::new()));
         } else {
             let (_, printed) = commands.last_mut().expect("a command comes first");
             printed.push_str(line);
@@ -45,28 +52,48 @@ fn essence(text: &str) -> Vec<String> {
     lines
 }
 
+/// Lets every snapshot be taken at 03:17 of its date, as on a machine that runs this every night.
+fn set_clock_back(machine: &Machine) {
+    let catalog = rusqlite::Connection::open(machine.state().join("catalog.db")).unwrap();
+    let set = "UPDATE snapshot SET made_at = date || 'T03:17:00Z'";
+    assert_eq!(catalog.execute(set, []).unwrap(), 3);
+}
+
 #[test]
-fn the_transcript_in_readme_is_what_the_program_prints() {
+fn the_transcripts_in_readme_are_what_the_program_prints() {
     if !real_btrfs_available() {
         return;
     }
     let machine = Machine::with_subvolume(256);
+    let config = format!("contents = true\n{LIVE_CONFIG}");
+    machine.write_config(&config);
     let root = machine.btrfs().root();
     fs::create_dir(root.join("new")).unwrap();
-    for date in ["2026-11-01", "2026-11-07"] {
-        fs::write(root.join("home/letter"), date).unwrap();
+    let letter = root.join("home/letter.txt");
+    for (date, text) in [
+        ("2026-11-01", "Dear Ann\n"),
+        ("2026-11-07", "Dear Ann, thank you\n"),
+    ] {
+        fs::write(&letter, text).unwrap();
         let run = machine.run(&format!("backup home {date}"));
         assert_eq!(run.code, Some(0), "{run:?}");
     }
+    fs::remove_file(letter).unwrap();
     let here = |text: &str| {
         let text = text
             .replace("/mnt/new", "$FS/new")
-            .replace("kit.txt", "$T/kit");
+            .replace("kit.txt", "$T/kit")
+            .replace("/home/.coldchain/", "$FS/snapshots/")
+            .replace("/home/letter.txt", "$FS/home/letter.txt")
+            .replace("--to /home", "--to $FS/home");
         machine.fill(&text.replace("/mnt/shelf/archive", "$T/store"))
     };
-    let commands = transcript();
-    assert_eq!(commands.len(), 3);
-    for (words, shown) in commands {
+    let [nights, lost] = transcripts();
+    assert_eq!((nights.len(), lost.len()), (3, 4));
+    for (at, (words, shown)) in nights.into_iter().chain(lost).enumerate() {
+        if at == 3 {
+            set_clock_back(&machine);
+        }
         let run = machine.run(&here(&words));
         assert_eq!(run.code, Some(0), "{words}: {run:?}");
         let printed = machine.fill(&run.stdout);

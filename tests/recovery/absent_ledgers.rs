@@ -140,7 +140,7 @@ fn archives_whose_ledger_is_gone_are_damage_and_are_counted() {
             &[
                 SOUND,
                 "file://$T/store/work was refused: the ledger of `work` in file://$T/store is gone: \
-                 the store has 2 objects of 1 archive, but no entry\n",
+                 the store has 3 objects of 1 archive, but no entry\n",
             ],
         );
         // And alone.

@@ -421,7 +421,7 @@ fn what_follows_a_rotten_entry_is_imported_and_the_rotten_one_named() {
             "home: 2 entries read, 1 archive\n\
              home: entry 2 is damaged or lost\n\
              home: 2024-01-07-incr-$HEX16 builds on 2024-01-01-full-$HEX16, which is not there\n\
-             home: no entry names 2 objects of 1 attempt, {}\n",
+             home: no entry names 3 objects of 1 attempt, {}\n",
             Bytes(full)
         ),
         "error: the catalog was rebuilt, but the data in the stores has 2 flaws\n\
