@@ -91,6 +91,7 @@ fn a_full_disk_under_the_store_is_said_and_costs_nothing() {
             let objects = [
                 "home/archives/2024-01-01-full-$HEX16/key.age",
                 "home/archives/2024-01-01-full-$HEX16/000000-$HEX16.zst.age",
+                "home/archives/2024-01-01-full-$HEX16/contents-000000-$HEX16.zst.age",
                 "home/README-RESTORE.txt",
                 "home/ledger/00000001.entry",
                 "home/ledger/00000002.entry",

@@ -155,8 +155,10 @@ fn named(sandbox: &Sandbox) -> BTreeSet<String> {
     for archive in sandbox.archives("committed") {
         let id = archive["id"].as_str().unwrap();
         let shown = sandbox.run(["show", id, "--json"]).ok().json();
-        for segment in shown["segments"].as_array().unwrap() {
-            named.insert(segment["key"].as_str().unwrap().to_owned());
+        for list in [&shown["segments"], &shown["contents"]["objects"]] {
+            for object in list.as_array().unwrap() {
+                named.insert(object["key"].as_str().unwrap().to_owned());
+            }
         }
         named.insert(format!("{SOURCE}/archives/{id}/key.age"));
     }

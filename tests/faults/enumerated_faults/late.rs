@@ -51,8 +51,8 @@ fn no_put_that_arrives_late_harms_anything() {
     let puts: Vec<_> = puts.filter(|point| point.name.starts_with(PUT)).collect();
     assert_eq!(
         puts.len(),
-        7,
-        "signpost, key, segments and entries: {puts:?}"
+        8,
+        "signpost, key, segments, contents and entries: {puts:?}"
     );
     let mut cases = Cases::new("a late PUT");
     for put in &puts {

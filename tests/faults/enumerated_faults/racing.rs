@@ -93,7 +93,7 @@ fn race(begin: &Lab, turns: &Arc<Turns>) -> bool {
                     .keys()
                     .filter(|key| is_of_the_old_chain(key))
                     .count(),
-                4
+                6
             );
         }
         Err(error) => {

@@ -120,7 +120,9 @@ impl Life<'_> {
             }
             let left = store.list(&keys::archive_prefix(SOURCE, id)).unwrap();
             if let Some(entry) = self.ledger.archives.get(id) {
-                assert_eq!(left.len(), entry.segments.len() + 1, "{id}: {left:?}");
+                let contents = entry.contents.iter().flat_map(|record| &record.objects);
+                let own = entry.segments.len() + contents.count() + 1;
+                assert_eq!(left.len(), own, "{id}: {left:?}");
                 continue;
             }
             let grace = match retired_before.get(id) {
