@@ -69,7 +69,7 @@ fn a_segment_that_a_check_found_missing_in_the_copy_is_thawed_alone() {
     fs::remove_file(first_segment(&machine)).unwrap();
     assert_eq!(machine.run("verify home --place second").code, Some(6));
     let plan = machine.run("copy home --to second --plan");
-    assert!(plan.stdout.contains("1 object of 3"), "{plan:?}");
+    assert!(plan.stdout.contains("1 object of 4"), "{plan:?}");
     let thawing = machine.run(COPY);
     assert_eq!(thawing.code, Some(5), "{thawing:?}");
     assert!(

@@ -371,7 +371,7 @@ fn a_chain_goes_in_the_copy_a_week_after_its_retire_entry_came_there_and_not_bef
     assert_eq!(life.in_copy(), set(&[OLD, NEW]));
     let ran = life.copied();
     assert_eq!(ran.pruned.chains[0].fate, ChainFate::Delete);
-    assert_eq!(ran.pruned.chains[0].objects.len(), 4);
+    assert_eq!(ran.pruned.chains[0].objects.len(), 6);
     assert_eq!(life.in_copy(), set(&[NEW]));
     assert!(life.copied().pruned.chains.is_empty());
 }

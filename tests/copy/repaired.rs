@@ -211,7 +211,7 @@ fn each_object_is_repaired_alone_and_its_damaged_bytes_are_kept() {
     let pair = copied();
     let before = Side::BOTH.map(|side| objects(side.store(&pair)));
     let all = keys(pair.home.as_ref());
-    assert_eq!(all.len(), 3 * 4 + 4);
+    assert_eq!(all.len(), 3 * 5 + 4);
     for (side, before) in Side::BOTH.into_iter().zip(&before) {
         let store = side.store(&pair);
         for key in &all {

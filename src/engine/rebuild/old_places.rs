@@ -18,7 +18,16 @@ pub(super) struct OldPlaces {
 #[derive(Debug)]
 struct OldPlace {
     row: PlaceRow,
-    placed: Vec<(PlacedRow, Vec<(u32, String)>)>,
+    placed: Vec<OldPlaced>,
+}
+
+/// What a copy has of an archive.
+#[derive(Debug)]
+struct OldPlaced {
+    row: PlacedRow,
+    segments: Vec<(u32, String)>,
+    /// The number of the entry that names the contents that it has.
+    contents: Option<u64>,
 }
 
 impl OldPlaces {
@@ -31,9 +40,17 @@ impl OldPlaces {
                 let checks = catalog.verifications(&row.ledger);
                 catalog.turn_to(None);
                 old.checks.insert(row.mark, checks?);
+                let with_contents = catalog.placed_contents(row.id)?;
                 let placed = catalog.placed(row.id)?.into_iter().map(|placed| {
-                    let segments = catalog.placed_segments(row.id, &placed.archive)?;
-                    Ok((placed, segments))
+                    let id = &placed.archive;
+                    Ok(OldPlaced {
+                        segments: catalog.placed_segments(row.id, id)?,
+                        contents: match with_contents.contains(id) {
+                            true => catalog.contents_entry(id)?,
+                            false => None,
+                        },
+                        row: placed,
+                    })
                 });
                 let placed = placed.collect::<Result<_, Error>>()?;
                 old.places.push(OldPlace { row, placed });
@@ -69,13 +86,17 @@ impl OldPlaces {
         let known = new.archives(&row.ledger)?.into_iter();
         let known: HashSet<ArchiveId> = known.map(|archive| archive.id).collect();
         let mut seen = Vec::new();
-        for (placed, segments) in &old.placed {
+        for has in &old.placed {
+            let placed = &has.row;
             let id = &placed.archive;
             if !known.contains(id) {
                 continue;
             }
             new.begin_placed(place, id, placed.storage_class)?;
-            new.place_segments(place, id, segments)?;
+            new.place_segments(place, id, &has.segments)?;
+            if has.contents.is_some() && has.contents == new.contents_entry(id)? {
+                new.place_contents(place, id)?;
+            }
             if let Some(at) = placed.copied_at {
                 new.finish_placed(place, id, at)?;
             }

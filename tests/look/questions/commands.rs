@@ -413,7 +413,7 @@ fn an_archive_that_was_thawed_with_all_that_it_is_built_on_is_readable_until_it_
     let catalog = rusqlite::Connection::open(machine.state().join("catalog.db")).unwrap();
     let change = |sql: &str| catalog.execute(sql, []).unwrap();
     assert_eq!(
-        change("UPDATE archive SET storage_class = 'deep-archive'"),
+        change("UPDATE archive SET storage_class = 'DEEP_ARCHIVE'"),
         3
     );
     let nearest =
@@ -432,13 +432,13 @@ fn an_archive_that_was_thawed_with_all_that_it_is_built_on_is_readable_until_it_
     assert_eq!(nearest()["kind"], "cold");
     thaw("2026-01-01", "2199-01-01T00:00:00Z");
     let until = json!({
-        "kind": "thawed", "place": "home", "class": "deep-archive", "until": "2199-01-01T00:00:00Z",
+        "kind": "thawed", "place": "home", "class": "DEEP_ARCHIVE", "until": "2199-01-01T00:00:00Z",
     });
     assert_eq!(nearest(), until);
     let (_, stderr) = answer(&machine, "ls home:ann --date 2026-01-08");
     assert_eq!(
         stderr,
-        "home: as of the archive of 2026-01-08: archive, readable until 2199-01-01T00:00:00Z (home, deep-archive)\n"
+        "home: as of the archive of 2026-01-08: archive, readable until 2199-01-01T00:00:00Z (home, DEEP_ARCHIVE)\n"
     );
     // That time has passed.
     thaw("2026-01-01", "2026-01-03T00:00:00Z");
