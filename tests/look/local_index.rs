@@ -35,7 +35,7 @@ fn index(machine: &Machine) -> PathBuf {
 fn databases(machine: &Machine) -> usize {
     let files = fs::read_dir(machine.state().join("files")).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.contains(".db")).count()
+    names.filter(|name| name.ends_with(".db")).count()
 }
 
 #[test]
