@@ -226,6 +226,8 @@ impl Lab {
         let context = RunContext {
             catalogs,
             stores,
+            // Starting `systemd-inhibit` takes as long as the rest of a small archive.
+            stay_awake: false,
             ..RunContext::real(&Quiet)
         };
         // A child that another test of this process has just forked has the lock until it is the

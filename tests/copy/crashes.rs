@@ -114,6 +114,7 @@ impl Moving {
         let context = RunContext {
             catalogs,
             stores,
+            stay_awake: false,
             ..RunContext::real(&Quiet)
         };
         // A child that another test of this process has just forked has the lock until it is the program that it is to

@@ -25,7 +25,6 @@ use crate::error::{BackupError, Error, in_words};
 use crate::model::ArchiveKind;
 use crate::model::entry::{ArchiveEntry, PrivateFacts, Timestamp};
 use crate::model::segment::FRAME_BYTES;
-use crate::process::SleepInhibitor;
 use crate::progress::Event;
 
 /// An attempt whose segments are all in the store.
@@ -129,7 +128,8 @@ fn store_whole(
     catalog: &mut Catalog,
 ) -> Result<Whole, Error> {
     let uploaded = AtomicU64::new(0);
-    let _awake = SleepInhibitor::hold(&format!("archiving {}", job.session.source.name()));
+    let context = &job.session.context;
+    let _awake = context.keep_awake(&format!("archiving {}", job.session.source.name()));
     let mut sending = send()?.expect("a stream can be had once");
     let (mut garbled, mut lacking) = (Passes::First, Passes::First);
     let mut deduplicated = 0;

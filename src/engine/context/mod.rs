@@ -26,6 +26,7 @@ use crate::engine::context::state_dir::StateDir;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::model::SourceName;
+use crate::process::SleepInhibitor;
 use crate::progress::{Event, Observer};
 use crate::store::Store;
 
@@ -52,6 +53,8 @@ pub struct RunContext<'a> {
     pub interrupt: &'a Interrupt,
     /// How long to wait for another run that works on the source.
     pub wait_lock: Duration,
+    /// Whether the machine is kept awake while a stream is sent or received.
+    pub stay_awake: bool,
 }
 
 impl<'a> RunContext<'a> {
@@ -63,6 +66,11 @@ impl<'a> RunContext<'a> {
     /// Opens a store.
     pub fn open(&self, config: &StoreConfig) -> Result<Box<dyn Store + 'a>, Error> {
         (self.stores)(config, self.observer)
+    }
+
+    /// Keeps the machine awake until what it returns is dropped. systemd shows `why` as the reason.
+    pub(super) fn keep_awake(&self, why: &str) -> Option<SleepInhibitor> {
+        self.stay_awake.then(|| SleepInhibitor::hold(why))
     }
 
     /// Warns if that differs from what was last said of the subject. An empty message ends the matter.
@@ -91,6 +99,7 @@ impl<'a> RunContext<'a> {
             observer,
             interrupt: Interrupt::of_this_process(),
             wait_lock: Duration::ZERO,
+            stay_awake: true,
         }
     }
 }

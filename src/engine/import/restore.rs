@@ -16,7 +16,6 @@ use crate::error::{Error, ImportError};
 use crate::gpg::Gpg;
 use crate::model::Tier;
 use crate::model::entry::Timestamp;
-use crate::process::SleepInhibitor;
 use crate::progress::Event;
 
 /// What a restore of imported archives works with.
@@ -136,7 +135,8 @@ fn receive_rest(
         }
         restore.blob(row).spooled.remove()?;
     }
-    let _awake = (!rest.is_empty()).then(|| SleepInhibitor::hold(&format!("restoring {name}")));
+    let context = &restore.context;
+    let _awake = (!rest.is_empty()).then(|| context.keep_awake(&format!("restoring {name}")));
     restore.retrieving().run(rest)?;
     for row in rest {
         let blob = restore.blob(row);

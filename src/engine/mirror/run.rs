@@ -14,7 +14,6 @@ use crate::engine::mirror::survey::{MirrorRun, choose_parent};
 use crate::error::{Error, MirrorError, in_words};
 use crate::model::Uuid;
 use crate::model::entry::Timestamp;
-use crate::process::SleepInhibitor;
 use crate::progress::Event;
 
 /// Sends a mirror what it lacks, and lets it delete what it no longer keeps.
@@ -30,7 +29,7 @@ pub fn mirror(
     let mut end = open_mirror(config, mirror, asked.confirmed, context)?;
     let mut run = MirrorRun::look(config, mirror, asked, end.as_mut(), &catalog, context)?;
     let _awake = (!run.plan.send.is_empty())
-        .then(|| SleepInhibitor::hold("coldchain is sending a snapshot to a mirror"));
+        .then(|| context.keep_awake("coldchain is sending a snapshot to a mirror"));
     run.tell(&mut catalog)?;
     run.carry_out(end.as_mut(), &mut catalog)
 }

@@ -20,7 +20,6 @@ use crate::engine::pull::standing::STAGING;
 use crate::error::{Error, PullError, PullFailure};
 use crate::model::SnapshotName;
 use crate::model::entry::Timestamp;
-use crate::process::SleepInhibitor;
 use crate::progress::Event;
 use crate::rsync::{Rsync, RsyncEnding, RsyncFigures, RsyncRequest};
 
@@ -42,7 +41,7 @@ pub fn pull(
     // First the catalog: on a new machine this makes the directory of the lock too.
     let mut catalog = context.catalog(&pulling.state_dir)?;
     let _lock = pulling.state_dir.lock_pull(&source.name, &context)?;
-    let _awake = SleepInhibitor::hold("coldchain is pulling a source");
+    let _awake = context.keep_awake("coldchain is pulling a source");
     pulling.run(&mut catalog)
 }
 

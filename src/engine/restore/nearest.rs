@@ -29,7 +29,6 @@ use crate::engine::restore::look_for_copies::{CopyOrigin, NearCopy, known_standi
 use crate::engine::snapshots::standing;
 use crate::error::{Error, RestoreError};
 use crate::model::{LedgerId, Protocol, SnapshotName, StreamLabel, SubvolumeIdentity, Uuid};
-use crate::process::SleepInhibitor;
 use crate::progress::Event;
 use crate::store::RateLimit;
 
@@ -111,7 +110,8 @@ pub fn restore_copy(restore: &NearRestore<'_>, catalog: &Catalog) -> Result<Rest
             let what = "something was put there that is not coldchain's";
             return Err(in_the_way(staging.path(), what));
         }
-        let _awake = SleepInhibitor::hold(&format!("restoring {}", restore.source.name));
+        let context = &restore.context;
+        let _awake = context.keep_awake(&format!("restoring {}", restore.source.name));
         let landed = if restore.shares() {
             restore.share(place, &staging)
         } else {

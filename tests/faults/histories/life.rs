@@ -207,6 +207,7 @@ impl<'a> Life<'a> {
             clock,
             catalogs,
             stores,
+            stay_awake: false,
             ..RunContext::real(self.tally)
         })
     }
