@@ -12,7 +12,7 @@ use super::{can_run, number};
 /// So many chains are restored at once.
 const WORKERS: u64 = 2;
 /// So many chains, one after the other, lie in one ledger in the suite.
-const NEIGHBOURS: u64 = 16;
+const NEIGHBOURS: u64 = 12;
 
 /// What came of the chains.
 #[derive(Default)]
@@ -31,7 +31,7 @@ fn nothing_around_the_target_is_touched_by_random_hostile_chains() {
     let seed: u64 = number("COLDCHAIN_SEED").unwrap_or(1);
     let first: u64 = number("COLDCHAIN_HOSTILE_FIRST").unwrap_or(0);
     let asked: Option<u64> = number("COLDCHAIN_HOSTILE_CHAINS");
-    let chains = asked.unwrap_or(40);
+    let chains = asked.unwrap_or(24);
     println!(
         "COLDCHAIN_SEED={seed} COLDCHAIN_HOSTILE_FIRST={first} COLDCHAIN_HOSTILE_CHAINS={chains}"
     );
