@@ -476,7 +476,7 @@ fn nights_of_two_users_are_decided_as_btrsend_decides_them_pruned_and_restored_e
         return;
     }
     let count =
-        std::env::var("COLDCHAIN_BTRSEND_NIGHTS").map_or(54, |count| count.parse().unwrap());
+        std::env::var("COLDCHAIN_BTRSEND_NIGHTS").map_or(55, |count| count.parse().unwrap());
     let mut rng = Rng::new(17);
     let (mut ann, mut bob) = (user("ann", 61_001), user("bob", 61_002));
     bob.planner = Planner {
