@@ -4,8 +4,9 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::common::is_segment;
 use crate::common::loopfs::{LoopFs, btrfs, real_btrfs_available};
 use crate::common::machine::{Machine, fed_config};
 use crate::common::rng::Rng;
@@ -152,19 +153,11 @@ fn a_drill_names_what_is_damaged_and_leaves_nothing() {
         return;
     }
     let sandbox = archived();
-    let segment = sandbox
-        .stored()
-        .into_keys()
-        .find(|path| {
-            path.to_string_lossy().contains("2025-01-07-incr-") && path.ends_with("key.age")
-        })
-        .map(|key| {
-            let mut segments = fs::read_dir(key.parent().unwrap())
-                .unwrap()
-                .map(|entry| entry.unwrap().path());
-            segments.find(|path| *path != key).unwrap()
-        })
-        .unwrap();
+    let is_of_the_7th = |path: &PathBuf| {
+        let path = path.to_string_lossy();
+        path.contains("2025-01-07-incr-") && is_segment(&*path)
+    };
+    let segment = sandbox.stored().into_keys().find(is_of_the_7th).unwrap();
     let mut bytes = fs::read(&segment).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
