@@ -77,6 +77,7 @@ fn attach(machine: &Machine, archive: &WholeArchive, stream_bytes: u64, raw: &[&
             stream_bytes,
             objects: objects.collect(),
         }),
+        replaces: None,
     };
     let objects = vec![attachment];
     Forger::of(machine).append(EntryKind::Attach(AttachEntry { objects }), |_| {});

@@ -2,6 +2,7 @@
 
 use super::FileQuestions;
 use super::error::IndexReadError;
+use super::rows::ArchiveSpan;
 use crate::model::file_node::{Changed, ObjectId};
 
 /// The archives after one and up to another, by their numbers.
@@ -19,20 +20,33 @@ impl ChangeSpan {
             until: one.max(other),
         }
     }
+
+    /// Returns whether something begins in one of these archives.
+    pub fn begins(self, it: ArchiveSpan) -> bool {
+        self.after < it.since && it.since <= self.until
+    }
 }
 
 impl FileQuestions {
-    /// Returns the objects of which a version or a name begins or ends between two archives.
-    pub fn touched(&self, span: ChangeSpan) -> Result<Vec<ObjectId>, IndexReadError> {
+    /// Returns the objects of which a version begins or ends between two archives.
+    pub fn touched_versions(&self, span: ChangeSpan) -> Result<Vec<ObjectId>, IndexReadError> {
+        self.touched("version", span)
+    }
+
+    /// Returns the objects of which a name begins or ends between two archives.
+    pub fn touched_names(&self, span: ChangeSpan) -> Result<Vec<ObjectId>, IndexReadError> {
+        self.touched("entry", span)
+    }
+
+    fn touched(&self, table: &str, span: ChangeSpan) -> Result<Vec<ObjectId>, IndexReadError> {
         // Each second condition is that of an index. Nothing begins after an archive and has the number 1.
-        self.rows(
-            "SELECT object FROM version WHERE since > ?1 AND since <= ?2 AND since > 1
-             UNION SELECT object FROM version WHERE till > ?1 AND till <= ?2 AND till < 9223372036854775807
-             UNION SELECT object FROM entry WHERE since > ?1 AND since <= ?2 AND since > 1
-             UNION SELECT object FROM entry WHERE till > ?1 AND till <= ?2 AND till < 9223372036854775807",
-            (span.after, span.until),
-            |row| row.get(0).map(ObjectId),
-        )
+        let sql = format!(
+            "SELECT object FROM {table} WHERE since > ?1 AND since <= ?2 AND since > 1
+             UNION SELECT object FROM {table} WHERE till > ?1 AND till <= ?2 AND till < 9223372036854775807"
+        );
+        self.rows(&sql, (span.after, span.until), |row| {
+            row.get(0).map(ObjectId)
+        })
     }
 
     /// Returns all that the archives of a span did to an object.

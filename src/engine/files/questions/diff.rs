@@ -1,11 +1,11 @@
 //! What changed between two archives.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{DIRECTORY, FileIndex, KIND_BITS, data_facts, is_in};
 use crate::error::Error;
 use crate::files_db::{ChangeSpan, IndexedArchive, IndexedName, IndexedVersion, PathFinder};
-use crate::model::file_node::{FileNode, ObjectId};
+use crate::model::file_node::{Changed, FileNode, ObjectId};
 
 /// What happened to a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +55,8 @@ struct Comparison<'i> {
     index: &'i FileIndex,
     one: IndexedArchive,
     other: IndexedArchive,
+    /// The archives between the two, if their streams tell what changed.
+    in_streams: Option<ChangeSpan>,
     paths: PathFinder<'i>,
     made: Paths,
     deleted: Paths,
@@ -74,13 +76,20 @@ impl FileIndex {
             index: self,
             one,
             other,
+            in_streams: self.is_in_order(one, other).then_some(span),
             paths: PathFinder::new(&self.questions),
             made: Paths::new(),
             deleted: Paths::new(),
             changes: Vec::new(),
         };
-        for object in self.questions.touched(span)? {
-            comparison.object(object)?;
+        let of_names: HashSet<ObjectId> = self.questions.touched_names(span)?.into_iter().collect();
+        for object in self.questions.touched_versions(span)? {
+            if !of_names.contains(&object) {
+                comparison.object(object, false)?;
+            }
+        }
+        for object in of_names {
+            comparison.object(object, true)?;
         }
         let mut changes = comparison.finish();
         changes.retain(|change| {
@@ -155,21 +164,45 @@ impl FileIndex {
 }
 
 impl Comparison<'_> {
-    /// Compares an object's names and versions.
-    fn object(&mut self, object: ObjectId) -> Result<(), Error> {
+    /// Compares an object's versions, and its names if they differ.
+    fn object(&mut self, object: ObjectId, has_other_names: bool) -> Result<(), Error> {
         let questions = &self.index.questions;
-        let (before, now) = (
-            questions.version(object, self.one.number)?,
-            questions.version(object, self.other.number)?,
-        );
-        if object == ObjectId::ROOT {
-            if let (Some(before), Some(now)) = (before, now) {
-                self.compare(&before, &now, Vec::new())?;
+        let versions = questions.versions(object)?;
+        let at = |number| versions.iter().find(|version| version.span.has(number));
+        let (before, now) = (at(self.one.number), at(self.other.number));
+        let kind = match (before, now) {
+            (Some(before), Some(now)) if before.span != now.span => {
+                let is_changed = !now.is_directory()
+                    && match self.in_streams {
+                        Some(span) => {
+                            let new = versions.iter().filter(|it| span.begins(it.span));
+                            let all = new.fold(Changed::default(), |all, it| all.and(it.changed));
+                            all.has(Changed::DATA)
+                        }
+                        None => data_facts(&before.node) != data_facts(&now.node),
+                    };
+                difference(is_changed, &before.node, &now.node)
+            }
+            _ => None,
+        };
+        if object == ObjectId::ROOT || !has_other_names && before.is_some() && now.is_some() {
+            if let (Some(kind), Some(before), Some(now)) = (kind, before, now) {
+                let path = if object == ObjectId::ROOT {
+                    Some(Vec::new())
+                } else {
+                    let names = questions.names_at(object, self.other.number)?;
+                    let first = names.first();
+                    let path = first.map(|name| self.paths.path(name, self.other.number));
+                    path.transpose()?.map(Option::unwrap_or_default)
+                };
+                self.add(kind, before, now, path);
             }
             return Ok(());
         }
-        let old = questions.names_at(object, self.one.number)?;
-        let new = questions.names_at(object, self.other.number)?;
+        let names = questions.names(object)?;
+        let names_at = |number| names.iter().filter(move |name| name.span.has(number));
+        let old: Vec<&IndexedName> = names_at(self.one.number).collect();
+        let new: Vec<&IndexedName> = names_at(self.other.number).collect();
         let old_paths = self.paths_without(&old, &new, self.one.number)?;
         let new_paths = self.paths_without(&new, &old, self.other.number)?;
         // A file that moved from a directory into the one that took its place.
@@ -178,7 +211,7 @@ impl Comparison<'_> {
         left.sort();
         came.sort();
         let pairs = left.len().min(came.len());
-        if let (Some(before), Some(now)) = (&before, &now) {
+        if let (Some(before), Some(now)) = (before, now) {
             for (from, path) in left.drain(..pairs).zip(came.drain(..pairs)) {
                 self.changes.push(PathChange {
                     path,
@@ -188,9 +221,9 @@ impl Comparison<'_> {
                     now: Some(now.node.clone()),
                 });
             }
-            if let (false, Some(name)) = (old.is_empty(), new.first()) {
+            if let (Some(kind), false, Some(name)) = (kind, old.is_empty(), new.first()) {
                 let path = self.paths.path(name, self.other.number)?;
-                self.compare(before, now, path.unwrap_or_default())?;
+                self.add(kind, before, now, Some(path.unwrap_or_default()));
             }
         }
         if let Some(before) = before {
@@ -207,13 +240,13 @@ impl Comparison<'_> {
     /// Returns the paths of the names that are not among the others.
     fn paths_without(
         &mut self,
-        names: &[IndexedName],
-        others: &[IndexedName],
+        names: &[&IndexedName],
+        others: &[&IndexedName],
         at: i64,
     ) -> Result<Vec<Vec<u8>>, Error> {
         let mut paths = Vec::new();
         for name in names {
-            let is_kept = |it: &IndexedName| (it.parent, &it.name) == (name.parent, &name.name);
+            let is_kept = |it: &&IndexedName| (it.parent, &it.name) == (name.parent, &name.name);
             if !others.iter().any(is_kept) {
                 paths.extend(self.paths.path(name, at)?);
             }
@@ -221,43 +254,21 @@ impl Comparison<'_> {
         Ok(paths)
     }
 
-    /// Compares two versions of one object, which has this path in the second archive.
-    fn compare(
+    /// Adds that an object is another at a path of the second archive; nothing without a path.
+    fn add(
         &mut self,
+        kind: PathChangeKind,
         before: &IndexedVersion,
         now: &IndexedVersion,
-        path: Vec<u8>,
-    ) -> Result<(), Error> {
-        if before.span == now.span {
-            return Ok(());
-        }
-        let is_changed = !now.is_directory()
-            && (self.index).is_data_changed((self.one, before), (self.other, now))?;
-        self.add_if_different(is_changed, &before.node, &now.node, path);
-        Ok(())
-    }
-
-    fn add_if_different(
-        &mut self,
-        is_changed: bool,
-        before: &FileNode,
-        now: &FileNode,
-        path: Vec<u8>,
+        path: Option<Vec<u8>>,
     ) {
-        let kind = if is_changed {
-            PathChangeKind::Changed
-        } else if attributes(before) != attributes(now) {
-            PathChangeKind::AttributesChanged
-        } else {
-            return;
-        };
-        self.changes.push(PathChange {
+        self.changes.extend(path.map(|path| PathChange {
             path,
             kind,
             from: None,
-            before: Some(before.clone()),
-            now: Some(now.clone()),
-        });
+            before: Some(before.node.clone()),
+            now: Some(now.node.clone()),
+        }));
     }
 
     /// Returns all changes: a path at which something was deleted and something made was changed.
@@ -286,7 +297,15 @@ impl Comparison<'_> {
             }
             // Another file. With the same size and time it is a copy.
             let is_changed = new != DIRECTORY && data_facts(&before) != data_facts(&now);
-            self.add_if_different(is_changed, &before, &now, path);
+            if let Some(kind) = difference(is_changed, &before, &now) {
+                self.changes.push(PathChange {
+                    path,
+                    kind,
+                    from: None,
+                    before: Some(before),
+                    now: Some(now),
+                });
+            }
         }
         for (path, before) in std::mem::take(&mut self.deleted) {
             self.changes.push(PathChange {
@@ -298,6 +317,17 @@ impl Comparison<'_> {
             });
         }
         self.changes
+    }
+}
+
+/// Returns how two states of one path differ; `None` if a user would call them equal.
+fn difference(is_changed: bool, before: &FileNode, now: &FileNode) -> Option<PathChangeKind> {
+    if is_changed {
+        Some(PathChangeKind::Changed)
+    } else if attributes(before) != attributes(now) {
+        Some(PathChangeKind::AttributesChanged)
+    } else {
+        None
     }
 }
 
