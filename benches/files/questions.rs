@@ -8,6 +8,8 @@ use coldchain::files_db::{FileQuestions, IndexedArchive, NodeFilter};
 use coldchain::model::file_node::ObjectId;
 use coldchain::model::{ArchiveId, LedgerId};
 
+use super::processor_time;
+
 /// How often each question is asked.
 const ROUNDS: usize = 5;
 
@@ -103,17 +105,23 @@ impl Asked<'_> {
     }
 
     fn time(&self, what: &str, ask: impl Fn(&FileIndex) -> usize) {
-        let mut times = Vec::new();
+        let (mut times, mut of_processor) = (Vec::new(), Vec::new());
         let mut answers = 0;
         for _ in 0..ROUNDS {
-            let began = Instant::now();
+            let (began, cpu) = (Instant::now(), processor_time());
             let index = self.open();
             answers = ask(&index);
             drop(index);
             times.push(began.elapsed());
+            of_processor.push(processor_time() - cpu);
         }
         times.sort_unstable();
-        println!("{what}: {:.1?}, {answers} answers", times[ROUNDS / 2]);
+        of_processor.sort_unstable();
+        println!(
+            "{what}: {:.1?}, {:.1?} of the processor, {answers} answers",
+            times[ROUNDS / 2],
+            of_processor[ROUNDS / 2],
+        );
     }
 }
 

@@ -9,6 +9,7 @@ mod scan;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Params, Row};
 
 pub use changes::ChangeSpan;
@@ -47,6 +48,10 @@ impl FileQuestions {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         connection.busy_timeout(BUSY).map_err(failed)?;
+        // Else SQLite compiles many statements again for each value of a parameter.
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+            .map_err(failed)?;
         connection
             .pragma_update(None, "cache_size", CACHE_KIB)
             .map_err(failed)?;
