@@ -95,12 +95,8 @@ fn an_incremental_that_no_restore_could_apply_becomes_a_full_on_the_same_night()
     // The index has the full: the next night is checked against it.
     let found = machine.run("find home --name file --date 2025-01-07");
     assert_eq!(found.code, Some(0), "{found:?}");
-    // What was given up is no archive, and an orphan for `prune`.
-    let segments = machine.objects(".zst.age").len();
-    assert_eq!(segments, 3);
-    let pruned = machine.run("prune");
-    assert_eq!(pruned.code, Some(0), "{pruned:?}");
-    assert_eq!(machine.objects(".zst.age").len(), 2, "{pruned:?}");
+    // What was given up is no archive; its objects are orphans, which `prune` leaves alone for some days.
+    assert_eq!(machine.objects(".zst.age").len(), 3);
     let (code, stdout, stderr) = back_up(&machine, &stub("2025-01-01"), DATES[2]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(
