@@ -133,6 +133,9 @@ impl Forged {
             named(&verified.stdout) || named(&verified.stderr),
             "{verified:?}"
         );
+        // This reads the ledger, and makes what the other archive lacks.
+        let indexed = with_little_memory(&machine, "index --identity $T/kit");
+        assert_eq!(indexed.code, Some(0), "{indexed:?}");
         let listed = with_little_memory(&machine, "ls -q home --identity $T/kit");
         // A restore does not read contents, and contents that anybody can attach mark no archive as damaged.
         let run = machine.run("restore 2024-01-07 --stream $T/stream --identity $T/kit --yes");
