@@ -351,8 +351,11 @@ fn contents_that_a_pruner_of_before_leaves_are_deleted_by_the_next_one() {
     old("decide 2024-01-18");
     assert_eq!((left("/2024-01-01-"), left("/2024-01-07-")), (1, 1));
     assert_eq!(left("/contents-"), 3);
-    let run = machine.run("prune");
-    assert_eq!(run.code, Some(0), "{run:?}");
+    // The first finds the chain that stays verified, and with that lets the other go.
+    for _ in 0..2 {
+        let run = machine.run("prune");
+        assert_eq!(run.code, Some(0), "{run:?}");
+    }
     assert_eq!((left("/2024-01-01-"), left("/2024-01-07-")), (0, 0));
     assert_eq!(left("/contents-"), 1);
     let run = machine.run("verify --deep --identity $T/kit");

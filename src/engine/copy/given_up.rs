@@ -5,7 +5,7 @@ use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{OpenSource, store_url};
 use crate::engine::context::state_dir::StateDir;
-use crate::engine::copy::whole::{Contents, read_anew, visible_entries, whole};
+use crate::engine::copy::whole::{ContentsNeed, read_anew, visible_entries, whole};
 use crate::error::{Error, RequestError};
 use crate::model::ArchiveId;
 
@@ -35,7 +35,7 @@ pub fn foresee_given_up(
     };
     let (_, read) = read_anew(&there, &root)?;
     let entries = visible_entries(&there.row, &read)?;
-    let has = whole(&there, &entries, Contents::Spared)?;
+    let has = whole(&there, &entries, ContentsNeed::Spared)?;
     let before = before.iter().map(|archive| archive.id);
     Ok(before.filter(|id| !has.contains(id)).collect())
 }

@@ -21,7 +21,7 @@ use crate::engine::copy::claim::read_marker;
 use crate::engine::copy::entries::LedgerCopy;
 use crate::engine::copy::recognize::recognize;
 use crate::engine::copy::target::refuse_move_into_vault;
-use crate::engine::copy::whole::{Contents, read_anew, visible_entries, whole};
+use crate::engine::copy::whole::{ContentsNeed, read_anew, visible_entries, whole};
 use crate::engine::ledger::append::Writer;
 use crate::engine::ledger::markers::PlaceMarkers;
 use crate::engine::ledger::sync::{self, LedgerState};
@@ -292,7 +292,7 @@ impl Mover<'_> {
 
     fn require_whole(&self, catalog: &Catalog) -> Result<(), Error> {
         let visible = visible_entries(&self.row, catalog)?;
-        let whole = whole(&self.there, &visible, Contents::Needed)?;
+        let whole = whole(&self.there, &visible, ContentsNeed::Needed)?;
         let lacking = visible.iter().filter(|entry| !whole.contains(&entry.id));
         let lacking: Vec<ArchiveId> = lacking.map(|entry| entry.id).collect();
         match lacking.first() {
@@ -316,7 +316,7 @@ impl Mover<'_> {
         let head = state.replay.head().map_or(0, |head| head.seq);
         self.require_same(head, &read, catalog)?;
         let entries = visible_entries(&self.row, &read)?;
-        if whole(&self.there, &entries, Contents::Spared)?.is_empty() {
+        if whole(&self.there, &entries, ContentsNeed::Spared)?.is_empty() {
             return Err(MoveError::NothingThere {
                 source_name: self.source.name.clone(),
                 store: self.there.row.store.clone(),
@@ -374,7 +374,7 @@ impl Mover<'_> {
         let now = Timestamp(self.context.clock.now());
         let known = catalog.know_place(&self.row.ledger, &self.there.row.store, place)?;
         let visible = visible_entries(&self.row, catalog)?;
-        let whole = whole(&self.there, &visible, Contents::Spared)?;
+        let whole = whole(&self.there, &visible, ContentsNeed::Spared)?;
         for entry in visible.iter().filter(|entry| !whole.contains(&entry.id)) {
             catalog.forget_placed(known.id, &entry.id)?;
         }

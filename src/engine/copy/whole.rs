@@ -38,7 +38,7 @@ pub(in crate::engine) fn visible_entries(
 
 /// Whether an archive without its contents counts as whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) enum Contents {
+pub(in crate::engine) enum ContentsNeed {
     /// It does not.
     Needed,
     /// It does: it can be restored and built on, and `coldchain index` makes its contents again.
@@ -49,7 +49,7 @@ pub(in crate::engine) enum Contents {
 pub(in crate::engine) fn whole(
     there: &OpenSource<'_>,
     entries: &[ArchiveEntry],
-    contents: Contents,
+    contents: ContentsNeed,
 ) -> Result<BTreeSet<ArchiveId>, Error> {
     let directory = &there.row.directory;
     let mut listed: BTreeMap<ArchiveId, HashMap<String, Stat>> = BTreeMap::new();
@@ -63,7 +63,7 @@ pub(in crate::engine) fn whole(
         listed.get(&entry.id).is_some_and(|stats| {
             let objects = ArchiveObject::of_entry(directory, entry);
             objects
-                .filter(|object| contents == Contents::Needed || !is_contents(&object.key))
+                .filter(|object| contents == ContentsNeed::Needed || !is_contents(&object.key))
                 .all(|object| difference(&object, stats.get(&object.key)).is_none())
         })
     };

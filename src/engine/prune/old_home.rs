@@ -13,7 +13,7 @@ use crate::engine::context::RunContext;
 use crate::engine::context::known_segments::index_of;
 use crate::engine::context::open_source::{OpenSource, is_place, know_source, store_url};
 use crate::engine::context::state_dir::StateDir;
-use crate::engine::copy::whole::{Contents, read_anew, visible_entries, whole};
+use crate::engine::copy::whole::{ContentsNeed, read_anew, visible_entries, whole};
 use crate::engine::ledger::scratch_catalog::rehearsal;
 use crate::engine::ledger::sync::{self, LedgerState};
 use crate::error::{Error, LedgerStateError, PruneError, RequestError};
@@ -281,7 +281,7 @@ impl Leaving<'_> {
     ) -> Result<Vec<LeftLine>, Error> {
         let ledger = &self.home.row.ledger;
         let entries = visible_entries(&self.home.row, &self.now)?;
-        let has = whole(self.home, &entries, Contents::Spared)?;
+        let has = whole(self.home, &entries, ContentsNeed::Spared)?;
         let checks = real.verifications(ledger)?;
         let damaged = real.archives(ledger)?.into_iter();
         let damaged: Vec<ArchiveId> = damaged
