@@ -37,7 +37,7 @@ pub fn without_contents(
         store: context.open(config.store_of(source)?)?,
     };
     let wanting = wanting(&home, dates, catalog, context)?;
-    Ok(in_order(&home.row, wanting.keys().copied(), catalog)?)
+    in_order(&home.row, wanting.keys().copied(), catalog)
 }
 
 /// Sorts archives as the catalog does.
