@@ -30,6 +30,7 @@ fn contents(archive: ArchiveId) -> EntryKind {
                 stream_bytes: 1,
                 objects: vec![object],
             }),
+            replaces: None,
         }],
     })
 }

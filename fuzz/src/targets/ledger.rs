@@ -411,6 +411,7 @@ fn kind(choice: u8, input: &mut Input<'_>, forked: &[u64]) -> EntryKind {
                     recipients: Sha256([3; 32]),
                     sealed: "a2V5".to_owned(),
                     contents: None,
+                    replaces: None,
                 })
                 .collect(),
         }),
