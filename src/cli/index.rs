@@ -9,6 +9,10 @@ use crate::model::date_word::DateWord;
 
 /// `coldchain index`
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option without a value"
+)]
 pub struct Index {
     /// Which source.
     #[command(flatten)]

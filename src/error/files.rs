@@ -237,15 +237,7 @@ impl FilesError {
             )),
             Self::NotInArchive {
                 file, exists: None, ..
-            } => {
-                let name = file.file_name().unwrap_or_default();
-                let text = file.as_os_str().to_string_lossy();
-                let source_name = text.split(':').next().unwrap_or_default();
-                exit(ExitCode::Failed).hint(format!(
-                    "check the path, or run `coldchain find {source_name}: --all-dates --name {}` to look for the name",
-                    shell::path(Path::new(name))
-                ))
-            }
+            } => exit(ExitCode::Failed).hint(look_for(file)),
             Self::OnlyArchived {
                 date, source_name, ..
             } => exit(ExitCode::Failed).hint(format!(
@@ -255,13 +247,7 @@ impl FilesError {
             Self::UnknownOwner(_) => {
                 exit(ExitCode::Usage).hint("give the user's number: an archive has numbers alone")
             }
-            Self::IndexDb(FilesDbError::Busy(_)) => {
-                exit(ExitCode::Failed).hint("wait until it has ended, then run the command again")
-            }
-            Self::IndexDb(error) if error.is_damage() => exit(ExitCode::Failed)
-                .hint("delete the directory `files` in the state directory: it is made anew from the contents of the archives"),
-            Self::IndexDb(_) => exit(ExitCode::Failed)
-                .hint("check that the state directory can be written and has free space, then run the command again"),
+            Self::IndexDb(error) => exit(ExitCode::Failed).hint(of_index(error)),
             Self::Index(error) => exit(ExitCode::Failed).hint(format!(
                 "delete {}: it is made anew from the contents of the archives",
                 shell::path(error.path())
@@ -276,4 +262,28 @@ impl FilesError {
             }
         }
     }
+}
+
+/// What to do about an index that can't be used.
+fn of_index(error: &FilesDbError) -> &'static str {
+    match error {
+        FilesDbError::Busy(_) => "wait until it has ended, then run the command again",
+        error if error.is_damage() => {
+            "delete the directory `files` in the state directory: it is made anew from the contents of the archives"
+        }
+        _ => {
+            "check that the state directory can be written and has free space, then run the command again"
+        }
+    }
+}
+
+/// How to look for a file whose path is in no archive.
+fn look_for(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default();
+    let text = file.as_os_str().to_string_lossy();
+    let source_name = text.split(':').next().unwrap_or_default();
+    format!(
+        "check the path, or run `coldchain find {source_name}: --all-dates --name {}` to look for the name",
+        shell::path(Path::new(name))
+    )
 }

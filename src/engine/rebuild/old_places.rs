@@ -45,9 +45,10 @@ impl OldPlaces {
                     let id = &placed.archive;
                     Ok(OldPlaced {
                         segments: catalog.placed_segments(row.id, id)?,
-                        contents: match with_contents.contains(id) {
-                            true => catalog.contents_entry(id)?,
-                            false => None,
+                        contents: if with_contents.contains(id) {
+                            catalog.contents_entry(id)?
+                        } else {
+                            None
                         },
                         row: placed,
                     })
