@@ -5,7 +5,6 @@ mod common;
 
 mod enumerated_faults;
 mod full_disk;
-mod full_index;
 mod histories;
 mod injected_errors;
 mod kill;
