@@ -48,7 +48,7 @@ fn cut(stream: StreamBuilder) -> Vec<u8> {
 
 /// Attaches these bytes to an archive as its contents.
 fn attach(machine: &Machine, archive: &WholeArchive, stream_bytes: u64, raw: &[&[u8]]) {
-    let (out, sealed) = std::sync::mpsc::channel();
+    let (out, stored) = std::sync::mpsc::channel();
     let mut sealer = ContentsSealer::new(&archive.key, move |object| {
         out.send(object).expect("it is read later");
         Ok(())
@@ -59,7 +59,7 @@ fn attach(machine: &Machine, archive: &WholeArchive, stream_bytes: u64, raw: &[&
     }
     sealer.finish().unwrap();
     let id = archive.entry.id;
-    let objects = sealed.iter().map(|object| {
+    let objects = stored.iter().map(|object| {
         let key = keys::contents("home", &id, object.index, &object.sha256);
         fs::write(machine.path("store").join(key), &object.bytes).unwrap();
         SegmentRecord {

@@ -3,9 +3,9 @@
 
 mod archiving;
 mod attached_contents;
-mod contents;
 mod keys;
 mod late;
+mod lost_contents;
 mod pruning;
 mod racing;
 mod restoring;
