@@ -34,8 +34,10 @@ fn index(machine: &Machine) -> PathBuf {
 /// The databases that are there.
 fn databases(machine: &Machine) -> usize {
     let files = fs::read_dir(machine.state().join("files")).unwrap();
-    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.ends_with(".db")).count()
+    let paths = files.map(|file| file.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|it| it == "db"))
+        .count()
 }
 
 #[test]
