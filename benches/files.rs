@@ -13,11 +13,12 @@ mod contents;
 mod questions;
 
 use std::fs::{self, File};
+use std::io::{BufReader, Seek as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use coldchain::btrfs::Expect;
-use coldchain::engine::load_contents;
+use coldchain::btrfs::{ContentsReader, Expect};
+use coldchain::engine::{SignedContents, load_contents};
 use coldchain::files_db::{ArchiveToLoad, FilesDb, LoadBase};
 use coldchain::interrupt::Interrupt;
 use coldchain::model::{ArchiveId, LedgerId, Sha256};
@@ -80,19 +81,19 @@ impl Bench<'_> {
         };
         let base = before.map_or(LoadBase::Nothing, LoadBase::Archive);
         let contents = File::open(self.contents).unwrap();
+        let of = SignedContents {
+            archive,
+            base,
+            expect: Expect::default(),
+            raw_bytes: raw_bytes(&contents),
+            stream_bytes: contents.metadata().unwrap().len(),
+        };
         // The highest memory of the process is counted from here.
         let _ = fs::write("/proc/self/clear_refs", "5");
         let (began, cpu) = (Instant::now(), processor_time());
         let mut index = FilesDb::open(self.index, &LEDGER).unwrap();
         let interrupt = Interrupt::default();
-        load_contents(
-            &mut index,
-            (archive, base),
-            Expect::default(),
-            contents,
-            &interrupt,
-        )
-        .unwrap();
+        load_contents(&mut index, of, contents, &interrupt).unwrap();
         drop(index);
         println!(
             "{what}: {:.2} s of the processor, {:.2} s, at most {} MiB of memory; contents {:.1} MB, index {:.1} MB",
@@ -104,6 +105,15 @@ impl Bench<'_> {
         );
         self.archives.push(id);
     }
+}
+
+/// Returns how long the stream is that these are the contents of.
+fn raw_bytes(mut contents: &File) -> u64 {
+    let mut reader = ContentsReader::open(BufReader::new(contents), Expect::default()).unwrap();
+    while reader.next_command().unwrap().is_some() {}
+    let raw = reader.offset();
+    contents.rewind().unwrap();
+    raw
 }
 
 fn processor_time() -> Duration {

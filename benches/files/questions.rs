@@ -62,15 +62,15 @@ pub(crate) fn ask_all(path: &Path, ledger: &LedgerId, archives: &[ArchiveId]) {
     ] {
         asked.time(what, |index| index.find(&request).unwrap().len());
     }
-    let list = |index: &FileIndex, is_recursive: bool| {
+    let names_of = |index: &FileIndex, is_recursive: bool| {
         let top = index.list(ROOT, middle, false).unwrap();
         let directory = top.iter().find(|file| file.version.is_directory()).unwrap();
         let of = (&directory.path[..], directory.version.object);
         index.list(of, middle, is_recursive).unwrap().len()
     };
-    asked.time("ls of a directory", |index| list(index, false));
+    asked.time("ls of a directory", |index| names_of(index, false));
     asked.time("ls --recursive of an eighth of all", |index| {
-        list(index, true)
+        names_of(index, true)
     });
     let diff = |index: &FileIndex, pair: (IndexedArchive, IndexedArchive)| {
         index.diff(pair, b"").unwrap().len()

@@ -211,14 +211,22 @@ fn entries_of_another_machine_are_absorbed_before_anything_is_planned() {
     copy_directory(&state, &before);
     mutate_tree(&sandbox.source(), &mut Rng::new(80));
     sandbox.backup("2025-01-07");
-    let listed = sandbox.listed();
+    // How many files an archive has is known to the index of this machine alone.
+    let listed = || {
+        let mut listed = sandbox.listed();
+        for archive in listed["chains"][0]["archives"].as_array_mut().unwrap() {
+            archive.as_object_mut().unwrap().remove("files");
+        }
+        listed
+    };
+    let both = listed();
     fs::remove_dir_all(&state).unwrap();
     fs::rename(&before, &state).unwrap();
     // The snapshot of that date is not in this catalog.
     fs::rename(sandbox.snapshot("2025-01-07"), sandbox.snapshot("aside")).unwrap();
     let said = sandbox.backup("2025-01-07");
     assert!(said.stdout.contains("nothing due"), "{said:?}");
-    assert_eq!(sandbox.listed(), listed);
+    assert_eq!(listed(), both);
     // Its snapshot is not known here, so the next builds on the one before it, with that reason.
     let said = sandbox.backup("2025-01-14");
     assert!(

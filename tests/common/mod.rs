@@ -40,10 +40,32 @@ pub mod vault;
 pub mod vault_server;
 pub mod whole;
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
 /// Whether an object is a segment, by its key.
 pub fn is_segment(key: impl AsRef<str>) -> bool {
     let name = key.as_ref().rsplit('/').next().unwrap_or_default();
     name.ends_with(".zst.age") && !name.starts_with("contents-")
+}
+
+/// Every file below a directory, with its bytes.
+pub fn files_below(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut left = vec![directory.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+            } else {
+                let bytes = fs::read(&path).unwrap();
+                files.insert(path, bytes);
+            }
+        }
+    }
+    files
 }
 
 /// The number in an environment variable: how large a random sample is, or its seed.

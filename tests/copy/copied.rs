@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::common::is_segment;
 use crate::common::machine::{Machine, fed_config};
 use crate::common::whole::first_and_seventh;
+use crate::common::{files_below, is_segment};
 
 /// A config with a second store.
 pub(crate) fn two_stores() -> String {
@@ -39,20 +39,11 @@ pub(crate) const NOT_IN_KIT: &str = "home: no recovery kit names this copy yet; 
 
 /// Every file below a directory, by its path.
 pub(crate) fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut left = vec![directory.to_owned()];
-    while let Some(next) = left.pop() {
-        for entry in fs::read_dir(&next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                left.push(path);
-            } else {
-                let name = path.strip_prefix(directory).unwrap();
-                files.insert(name.display().to_string(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    files
+    let named = files_below(directory).into_iter().map(|(path, bytes)| {
+        let name = path.strip_prefix(directory).unwrap();
+        (name.display().to_string(), bytes)
+    });
+    named.collect()
 }
 
 #[test]

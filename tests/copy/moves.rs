@@ -60,7 +60,10 @@ fn twin(machine: &Machine) -> Machine {
     fs::create_dir(twin.state()).unwrap();
     for file in fs::read_dir(machine.state()).unwrap() {
         let file = file.unwrap();
-        fs::copy(file.path(), twin.state().join(file.file_name())).unwrap();
+        // The file index is made anew where it is wanted.
+        if file.file_type().unwrap().is_file() {
+            fs::copy(file.path(), twin.state().join(file.file_name())).unwrap();
+        }
     }
     let mode = fs::metadata(machine.state()).unwrap().permissions();
     fs::set_permissions(twin.state(), mode).unwrap();

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::common::files_below;
 use crate::common::loopfs::{LoopFs, real_btrfs_available};
 use crate::common::machine::{Machine, Run, fed_config};
 use crate::common::stream_builder::StreamBuilder;
@@ -386,8 +387,7 @@ fn a_key_that_was_removed_archives_nothing_until_a_new_one_is_made() {
     // The root secret was never written here.
     let secret = kit(&machine).root_secret.unwrap().to_file_text();
     let secret = secret.lines().nth(1).unwrap();
-    for file in fs::read_dir(machine.state()).unwrap() {
-        let bytes = fs::read(file.unwrap().path()).unwrap();
+    for bytes in files_below(&machine.state()).into_values() {
         let found = bytes
             .windows(secret.len())
             .any(|window| window == secret.as_bytes());

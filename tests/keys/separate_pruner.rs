@@ -126,7 +126,7 @@ fn what_another_machine_retires_revives_and_deletes_is_known_where_it_is_restore
         told.lines()
             .last()
             .unwrap()
-            .starts_with("home: 2 objects removed, "),
+            .starts_with("home: 3 objects removed, "),
         "{told}"
     );
     assert_eq!(machine.objects(".age").len(), stored.len() - 2);

@@ -24,6 +24,7 @@ use coldchain::store::{
 };
 use serde_json::{Value, json};
 
+use crate::common::files_below;
 use crate::common::machine::Machine;
 use crate::common::stream_builder::StreamBuilder;
 
@@ -644,11 +645,7 @@ fn a_dry_run_says_the_same_and_writes_nothing_anywhere() {
 
 /// What is in the state directory, to the byte.
 fn state_files(machine: &Machine) -> BTreeMap<PathBuf, Vec<u8>> {
-    let files = fs::read_dir(machine.state()).unwrap();
-    files
-        .map(|item| item.unwrap().path())
-        .map(|path| (path.clone(), fs::read(&path).unwrap()))
-        .collect()
+    files_below(&machine.state())
 }
 
 #[test]

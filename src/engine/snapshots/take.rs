@@ -153,7 +153,15 @@ impl Taking<'_> {
         // If this run dies before the snapshot is recorded, the next one knows by this whose it is.
         let source = &self.source.name;
         catalog.tell(source, IN_THE_MAKING, &self.name.to_string())?;
-        btrfs::snapshots::create(self.tools, &self.live.subvolume, &self.unnamed)?;
+        let create = || btrfs::snapshots::create(self.tools, &self.live.subvolume, &self.unnamed);
+        if let Err(error) = create() {
+            if !exists(&self.unnamed)? {
+                return Err(error.into());
+            }
+            // The `btrfs` of a run that was killed has made it after this run looked.
+            self.remove_unnamed()?;
+            create()?;
+        }
         let identity = btrfs::identity(&self.unnamed)?;
         if let Some(received) = identity.received_uuid {
             return Err(Error::Snapshots(SnapshotError::SnapshotReceived {

@@ -53,7 +53,9 @@ fn make(lab: &Lab, faults: &Arc<Faults>) -> Result<usize, Error> {
 fn attached(lab: &Lab) -> BTreeMap<ArchiveId, usize> {
     let objects = lab.objects();
     let mut attached = BTreeMap::new();
-    let entries = objects.iter().filter(|(key, _)| key.ends_with(".entry"));
+    let entries = objects
+        .iter()
+        .filter(|(key, _)| key.strip_suffix(".entry").is_some());
     for (_, entry) in entries {
         let EntryKind::Attach(entry) = decode_body(split(entry).unwrap().0).unwrap().kind else {
             continue;

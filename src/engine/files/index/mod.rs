@@ -27,15 +27,17 @@ fn index_path(config: &Config, ledger: &LedgerId) -> PathBuf {
 
 /// An archive that is to be indexed from its contents.
 #[derive(Debug)]
-struct SignedContents {
-    archive: ArchiveToLoad,
-    base: LoadBase,
+pub struct SignedContents {
+    /// The archive.
+    pub archive: ArchiveToLoad,
+    /// What it is incremental on.
+    pub base: LoadBase,
     /// What the first command of the stream must say.
-    expect: Expect,
+    pub expect: Expect,
     /// Bytes of the stream.
-    raw_bytes: u64,
+    pub raw_bytes: u64,
     /// Bytes of the stream without its file data.
-    stream_bytes: u64,
+    pub stream_bytes: u64,
 }
 
 impl SignedContents {

@@ -20,7 +20,7 @@ const CHANGES_AT_ONCE: u32 = 1024;
 
 /// Loads an archive into an index from its contents: the stream without its file data. After an error, the index is as it
 /// was.
-pub(super) fn load_contents(
+pub fn load_contents(
     db: &mut FilesDb,
     of: SignedContents,
     contents: impl Read,
