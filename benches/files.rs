@@ -97,7 +97,7 @@ impl Bench<'_> {
         drop(index);
         println!(
             "{what}: {:.2} s of the processor, {:.2} s, at most {} MiB of memory; contents {:.1} MB, index {:.1} MB",
-            (processor_time() - cpu).as_secs_f64(),
+            processor_time().saturating_sub(cpu).as_secs_f64(),
             began.elapsed().as_secs_f64(),
             highest_memory(),
             megabytes(self.contents),

@@ -53,7 +53,7 @@ impl MadeUpTree {
         );
         out.attributes(b"", 0o755, 0, 0);
         for directory in 0..self.directories() {
-            self.make_directory(&mut out, directory);
+            make_directory(&mut out, directory);
         }
         for file in self.directories()..self.files {
             if self.deleted_at(file).is_none_or(|deleted| date < deleted) {
@@ -104,7 +104,7 @@ impl MadeUpTree {
         touched.sort_unstable();
         touched.dedup();
         for directory in touched {
-            out.utimes(&self.directory_path(directory), directory + date);
+            out.utimes(&directory_path(directory), directory + date);
         }
         out.end();
     }
@@ -132,7 +132,7 @@ impl MadeUpTree {
     /// Returns the date that deletes a file of the first full.
     fn deleted_at(&self, file: u64) -> Option<u64> {
         let at = file - self.directories();
-        let is_deleted = at % (100 / MADE) == 0 && file < self.files;
+        let is_deleted = at.is_multiple_of(100 / MADE) && file < self.files;
         is_deleted.then(|| at / self.group() + 1)
     }
 
@@ -154,12 +154,6 @@ impl MadeUpTree {
         by.unwrap_or(0)
     }
 
-    fn make_directory(&self, out: &mut Commands, directory: u64) {
-        let path = self.directory_path(directory);
-        out.make(number::MKDIR, &path, directory);
-        out.attributes(&path, 0o755, 0, directory);
-    }
-
     fn make_file(&self, out: &mut Commands, file: u64, changed: u64) {
         let path = self.file_path(file);
         out.make(number::MKFILE, &path, file);
@@ -172,26 +166,32 @@ impl MadeUpTree {
         mixed(file / 11) % self.directories()
     }
 
-    fn directory_path(&self, directory: u64) -> Vec<u8> {
-        let mut path = if directory < WIDTH {
-            Vec::new()
-        } else {
-            let mut above = self.directory_path(directory / WIDTH - 1);
-            above.push(b'/');
-            above
-        };
-        let name = mixed(directory) & 0xff_ffff;
-        write!(path, "dir-{name:x}-{directory}").unwrap();
-        path
-    }
-
     fn file_path(&self, file: u64) -> Vec<u8> {
-        let mut path = self.directory_path(self.directory_of(file));
+        let mut path = directory_path(self.directory_of(file));
         let word = ["lib", "test_", "README-", "img", "report of ", "main"][chosen(file >> 3, 6)];
         let end = ["c", "py", "jpg", "h", "txt", "so", "md", "json"][chosen(!file, 8)];
         write!(path, "/{word}{:x}.{end}", mixed(file) >> 32 ^ file).unwrap();
         path
     }
+}
+
+fn make_directory(out: &mut Commands, directory: u64) {
+    let path = directory_path(directory);
+    out.make(number::MKDIR, &path, directory);
+    out.attributes(&path, 0o755, 0, directory);
+}
+
+fn directory_path(directory: u64) -> Vec<u8> {
+    let mut path = if directory < WIDTH {
+        Vec::new()
+    } else {
+        let mut above = directory_path(directory / WIDTH - 1);
+        above.push(b'/');
+        above
+    };
+    let name = mixed(directory) & 0xff_ffff;
+    write!(path, "dir-{name:x}-{directory}").unwrap();
+    path
 }
 
 /// Returns the bytes of a file: no more than a command of a stream can carry.

@@ -113,7 +113,7 @@ impl Asked<'_> {
             answers = ask(&index);
             drop(index);
             times.push(began.elapsed());
-            of_processor.push(processor_time() - cpu);
+            of_processor.push(processor_time().saturating_sub(cpu));
         }
         times.sort_unstable();
         of_processor.sort_unstable();

@@ -129,7 +129,7 @@ fn what_another_machine_retires_revives_and_deletes_is_known_where_it_is_restore
             .starts_with("home: 3 objects removed, "),
         "{told}"
     );
-    assert_eq!(machine.objects(".age").len(), stored.len() - 2);
+    assert_eq!(machine.objects(".age").len(), stored.len() - 3);
     refused(", and is being deleted or gone");
     ok(&machine.run("catalog check"));
     let listed = pruner.run("list --all");
