@@ -30,7 +30,7 @@ fn streams() -> [StreamBuilder; 2] {
 /// A machine that has archived both without contents.
 fn archived() -> Machine {
     let machine = Machine::fed(None);
-    machine.write_config(&fed_config());
+    machine.write_config(&format!("contents = false\n{}", fed_config()));
     for (date, stream) in ["2024-01-01", "2024-01-07"].into_iter().zip(streams()) {
         let run = machine.run_with(&format!("decide {date}"), &stream.finish());
         assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
