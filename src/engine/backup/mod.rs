@@ -294,7 +294,7 @@ impl Nightly<'_> {
         loop {
             let (facts, plan, copies) = match self.plan(night, tried, catalog)? {
                 (facts, _) if facts.send_parent == SendParentSnapshot::Gone => {
-                    self.plan_with_mirror(night, &facts, catalog)?
+                    self.plan_with_mirror(night, (&facts, tried), catalog)?
                 }
                 (facts, plan) => (facts, plan, None),
             };
@@ -362,11 +362,13 @@ impl Nightly<'_> {
     fn plan_with_mirror(
         &self,
         night: &Night,
-        facts: &Facts,
+        (facts, tried): (&Facts, &[Unfit]),
         catalog: &Catalog,
     ) -> Result<(Facts, BackupPlan, Option<MirrorCopies>), Error> {
         let newest = facts.history.send_parents().first().map(|it| it.id);
-        if let Some(newest) = newest {
+        // What a stream against it was given up for, its copies at the mirror would bring again.
+        let is_tried = |id: &ArchiveId| tried.iter().any(|(unfit, _)| unfit == id);
+        if let Some(newest) = newest.filter(|id| !is_tried(id)) {
             let known = [(newest, SendParentSnapshot::AtMirror)];
             let (facts, plan) = self.plan(night, &known, catalog)?;
             let builds_on_it = matches!(
@@ -383,7 +385,7 @@ impl Nightly<'_> {
                 }
             }
         }
-        let (facts, plan) = self.plan(night, &[], catalog)?;
+        let (facts, plan) = self.plan(night, tried, catalog)?;
         Ok((facts, plan, None))
     }
 
