@@ -70,6 +70,7 @@ pub use files::contents::kept::KeptContents;
 pub use files::contents::wanting::without_contents;
 pub use files::copy_tree::CopiedTree;
 pub use files::difference::ContentDifference;
+pub use files::extract::entries::{ExtractEntry, ExtractedNode};
 pub use files::get::{FileGot, WantedVersion, choose_version, get_file};
 pub use files::history::{FileEvent, FileEventKind, FileHistory, VersionFacts, file_history};
 pub use files::index::SignedContents;

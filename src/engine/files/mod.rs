@@ -5,7 +5,7 @@
 //! followed, and nothing outside of a copy is read.
 //!
 //! [`contents`] reads what an archive says of its files, [`replay`] makes a tree of it, and [`index`] puts that into the local
-//! index, from which [`questions`] answers what archives have.
+//! index, from which [`questions`] answers what archives have. [`extract`] brings files back out of them.
 
 pub(super) mod attributes;
 mod compare;
@@ -14,6 +14,7 @@ mod copy_file;
 pub(super) mod copy_tree;
 pub(super) mod difference;
 mod entry;
+pub(super) mod extract;
 pub(super) mod get;
 pub(super) mod history;
 pub(in crate::engine) mod index;

@@ -1,0 +1,4 @@
+//! Brings files back out of archives, without `btrfs receive`: their names and attributes come from the contents, their data
+//! from the frames that have it.
+
+pub(in crate::engine) mod entries;
