@@ -3,7 +3,10 @@
 use std::convert::Infallible;
 
 use coldchain::btrfs::{ContentsReader, Expect, Guard};
-use coldchain::engine::{ReplayError, Replayed, replay};
+use coldchain::engine::{
+    Piece, PieceSource, PiecesTree, ReplayError, Replayed, replay, replay_pieces, unpack,
+};
+use coldchain::model::file_node::ObjectId;
 
 use crate::common::memory_tree::MemoryTree;
 
@@ -33,4 +36,37 @@ pub(crate) fn apply(
     assert!(reader.into_rest().is_empty());
     assert_eq!(replayed.stream_bytes, stream.len() as u64);
     Ok(replayed)
+}
+
+/// Applies a stream to the pieces of the streams before.
+pub(crate) fn apply_pieces(stream: &[u8], archive: usize, tree: &mut PiecesTree) {
+    let contents = contents_of(stream);
+    let mut reader = ContentsReader::open(&contents[..], Expect::default()).unwrap();
+    replay_pieces(&mut reader, u32::try_from(archive).unwrap(), tree).unwrap();
+}
+
+/// Returns the data of a file, put together from the streams.
+pub(crate) fn data_of(tree: &PiecesTree, file: ObjectId, streams: &[Vec<u8>]) -> Vec<u8> {
+    let number = |number: u64| usize::try_from(number).unwrap();
+    let mut data = vec![0; number(tree.size_of(file))];
+    for Piece { at, bytes, source } in tree.pieces(file) {
+        let into = &mut data[number(at)..number(at + bytes)];
+        let stream = &streams[source.archive() as usize];
+        match source {
+            PieceSource::Run(run) => {
+                let mut done = 0;
+                for (place, bytes) in run.parts(0..bytes) {
+                    let from = &stream[number(place)..number(place + bytes)];
+                    into[done..done + from.len()].copy_from_slice(from);
+                    done += from.len();
+                }
+            }
+            PieceSource::Encoded(encoded) => {
+                let packed = &stream[number(encoded.at)..][..encoded.bytes as usize];
+                let all = unpack(packed, encoded.compression, encoded.unpacked as usize).unwrap();
+                into.copy_from_slice(&all[encoded.from as usize..][..number(bytes)]);
+            }
+        }
+    }
+    data
 }

@@ -19,6 +19,7 @@ pub(super) mod get;
 pub(super) mod history;
 pub(in crate::engine) mod index;
 pub(super) mod locate;
+pub(super) mod pieces;
 pub(super) mod plain_copies;
 pub(super) mod questions;
 pub(super) mod replay;

@@ -10,7 +10,7 @@
 mod changes;
 mod directories;
 mod hands;
-mod new_node;
+pub(in crate::engine) mod new_node;
 pub(in crate::engine) mod refusal;
 mod replayer;
 mod split_path;

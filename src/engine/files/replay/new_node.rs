@@ -52,7 +52,7 @@ pub(super) fn device(
 
 /// Returns a time of the stream (seconds, then nanoseconds) in nanoseconds since 1970. A time that is too far away
 /// becomes the farthest.
-pub(super) fn nanoseconds(time: &[u8]) -> i64 {
+pub(in crate::engine) fn nanoseconds(time: &[u8]) -> i64 {
     let (Some(seconds), Some(fraction)) = (time.first_chunk(), time.last_chunk()) else {
         return 0;
     };

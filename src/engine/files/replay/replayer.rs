@@ -95,13 +95,19 @@ impl<'a, T: FileTree> Replayer<'a, T> {
             | Command::EncodedWrite
             | Command::Clone
             | Command::Truncate
-            | Command::Fallocate => Ok(changes::change_data(self.take(step)?, step, from)?),
+            | Command::Fallocate => {
+                changes::change_data(self.take(step)?, step, from)?;
+                self.follow(step, from)
+            }
             Command::Chmod
             | Command::Chown
             | Command::Utimes
             | Command::SetXattr
             | Command::RemoveXattr
-            | Command::Fileattr => Ok(changes::change_attributes(self.take(step)?, step, from)?),
+            | Command::Fileattr => {
+                changes::change_attributes(self.take(step)?, step, from)?;
+                self.follow(step, from)
+            }
             // The reader has refused these, or keeps them to itself.
             Command::Subvol | Command::Snapshot | Command::End | Command::UpdateExtent => Ok(()),
         }
@@ -227,6 +233,20 @@ impl<'a, T: FileTree> Replayer<'a, T> {
         let made = self.made.as_mut().expect("its path was compared");
         made.cost += step.bytes;
         Ok(&mut made.held)
+    }
+
+    /// Shows the tree a command, if it wants to see it.
+    fn follow(
+        &mut self,
+        step: ReplayStep<'_>,
+        from: &ContentsCommand<'_>,
+    ) -> Result<(), ReplayFault<T::Error>> {
+        if !T::FOLLOWS {
+            return Ok(());
+        }
+        self.settle().map_err(ReplayFault::Tree)?;
+        let object = self.locate(step)?;
+        self.tree.follow(object, from).map_err(ReplayFault::Tree)
     }
 
     /// Returns the object at the path of a command.

@@ -1,5 +1,6 @@
 //! A tree of files to which a stream is applied.
 
+use crate::btrfs::ContentsCommand;
 use crate::model::file_node::{Changed, FileNode, ObjectId};
 
 /// The state of a subvolume: objects, and their names in directories. A replay changes it from the state of the send
@@ -11,6 +12,19 @@ use crate::model::file_node::{Changed, FileNode, ObjectId};
 pub trait FileTree {
     /// Why it can't be read or changed.
     type Error;
+
+    /// Whether it wants to see each command on an object. Then it gets objects as soon as something follows on them.
+    const FOLLOWS: bool = false;
+
+    /// A command changes the data or the attributes of an object, and was found to fit it.
+    fn follow(
+        &mut self,
+        object: ObjectId,
+        command: &ContentsCommand<'_>,
+    ) -> Result<(), Self::Error> {
+        let _ = (object, command);
+        Ok(())
+    }
 
     /// Returns the object with that name in a directory.
     fn child(&mut self, directory: ObjectId, name: &[u8]) -> Result<Option<ObjectId>, Self::Error>;
