@@ -219,6 +219,7 @@ mod tests {
             sealed_bytes,
             readable_segments: 0,
             readable_bytes: 0,
+            parts: None,
         }
     }
 

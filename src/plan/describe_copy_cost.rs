@@ -156,6 +156,7 @@ mod tests {
                 sealed_bytes: bytes,
                 readable_segments: 0,
                 readable_bytes: 0,
+                parts: None,
             }],
             puts: &[CopyPut {
                 class: to,

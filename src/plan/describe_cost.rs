@@ -77,7 +77,7 @@ pub(super) fn readable(stored: &Stored) -> Option<String> {
 }
 
 pub(super) fn requests(cost: &RestoreCost) -> String {
-    let to_fetch = format!("{} to fetch", cost.segments());
+    let to_fetch = format!("{} to fetch", cost.requests());
     match cost.segments_to_thaw() {
         0 => to_fetch,
         to_thaw => format!("{to_thaw} to thaw, {to_fetch}"),
@@ -87,14 +87,14 @@ pub(super) fn requests(cost: &RestoreCost) -> String {
 /// What it costs to read a warm class.
 pub(super) fn retrieval(class: &ClassCost) -> Option<String> {
     (class.retrieval.micros() > 0).then(|| {
-        let bytes = Bytes(class.stored.sealed_bytes);
+        let bytes = Bytes(class.stored.fetched_bytes());
         let name = class.stored.class;
         format!("{bytes} from {name}: USD {}", class.retrieval)
     })
 }
 
 pub(super) fn egress(cost: &RestoreCost) -> String {
-    let text = format!("{}: USD {}", Bytes(cost.sealed_bytes()), cost.egress);
+    let text = format!("{}: USD {}", Bytes(cost.fetched_bytes()), cost.egress);
     match cost.free_egress_gb {
         Some(free) => {
             format!("{text} (the first {free} GB of a month are free, if nothing else used them)")
@@ -154,6 +154,7 @@ mod tests {
             sealed_bytes: bytes,
             readable_segments: readable[0],
             readable_bytes: readable[1],
+            parts: None,
         }
     }
 

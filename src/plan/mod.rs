@@ -125,7 +125,8 @@ pub use look_back::LookBack;
 pub use mirror::{CopyThere, MirrorPlan, SnapshotHere, plan_mirror};
 pub use mirror_night::{MirrorNight, RecordedMirror, plan_mirror_night};
 pub use pricing::cost::{
-    ClassCost, CostRefusal, Pricing, RestoreCost, Stored, TierCost, price_restore, refuse_beyond,
+    ClassCost, CostRefusal, FetchedParts, Pricing, RestoreCost, Stored, TierCost, price_restore,
+    refuse_beyond,
 };
 pub use pricing::early_deletion::{EarlyDeletion, early_deletion};
 pub use pricing::prices::Prices;

@@ -153,6 +153,7 @@ fn cost(
                     sealed_bytes: 0,
                     readable_segments: 0,
                     readable_bytes: 0,
+                    parts: None,
                 });
                 read.segments += 1;
                 read.sealed_bytes += bytes;

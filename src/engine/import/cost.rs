@@ -28,6 +28,7 @@ pub fn estimate_import(config: &Config, store: &StoreConfig, needs: ImportNeeds)
         sealed_bytes: needs.bytes,
         readable_segments: 0,
         readable_bytes: 0,
+        parts: None,
     };
     Estimate {
         cost: price_restore(&[stored], 1, &config.prices),

@@ -1,13 +1,17 @@
 //! Estimates the cost of a restore from what the catalog knows of its segments.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, Utc};
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Source, StoreConfig};
 use crate::error::{Error, RequestError, RestoreError};
-use crate::model::{ArchiveId, StorageClass, Tier};
+use crate::model::{ArchiveId, LedgerId, StorageClass, Tier};
 use crate::plan::pricing::prices::PriceOrigin;
-use crate::plan::{CostRefusal, Prices, RestoreCost, Stored, Usd, price_restore, refuse_beyond};
+use crate::plan::{
+    CostRefusal, FetchedParts, Prices, RestoreCost, Stored, Usd, price_restore, refuse_beyond,
+};
 
 use crate::engine::context::open_source::store_url;
 pub use crate::plan::Pricing;
@@ -33,31 +37,15 @@ pub fn estimate(
     catalog: &Catalog,
     now: DateTime<Utc>,
 ) -> Result<Estimate, Error> {
-    let store = config.store_of(source)?;
-    let row = catalog
-        .source(&source.name)?
-        .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
-    let mut stored: Vec<Stored> = Vec::new();
-    for archive in catalog.archives(&row.ledger)? {
-        if !archives.contains(&archive.id) {
-            continue;
-        }
-        let class = archive.storage_class.or(store.storage_class());
-        let class = class.unwrap_or(StorageClass::Standard);
-        let at = stored.iter().position(|stored| stored.class == class);
-        let at = at.unwrap_or_else(|| {
-            stored.push(Stored {
-                class,
-                segments: 0,
-                sealed_bytes: 0,
-                readable_segments: 0,
-                readable_bytes: 0,
-            });
-            stored.len() - 1
-        });
-        let stored = &mut stored[at];
-        stored.segments += archive.segments;
-        stored.sealed_bytes += archive.sealed_bytes;
+    let mut stored = StoredByClass::of(config, source, catalog)?;
+    let known = catalog.archives(&stored.ledger)?;
+    for archive in known
+        .iter()
+        .filter(|archive| archives.contains(&archive.id))
+    {
+        let of = stored.class_of(archive.storage_class);
+        of.segments += archive.segments;
+        of.sealed_bytes += archive.sealed_bytes;
         let thaws = catalog.thaws(&archive.id)?;
         if thaws.is_empty() {
             continue;
@@ -67,16 +55,110 @@ pub fn estimate(
                 .get(&segment.index)
                 .and_then(|thaw| thaw.readable_until);
             if until.is_some_and(|until| until.0 > now) {
-                stored.readable_segments += 1;
-                stored.readable_bytes += segment.record.sealed_bytes;
+                of.readable_segments += 1;
+                of.readable_bytes += segment.record.sealed_bytes;
             }
         }
     }
-    Ok(Estimate {
-        cost: price_restore(&stored, thaw_days, &config.prices),
-        pricing: pricing(store, &config.prices),
-        store: store_url(store),
-    })
+    Ok(stored.estimate(config, thaw_days))
+}
+
+/// Does the same for parts of archives.
+pub fn estimate_parts(
+    config: &Config,
+    source: &Source,
+    parts: &BTreeMap<ArchiveId, ArchiveReads>,
+    thaw_days: u32,
+    catalog: &Catalog,
+    now: DateTime<Utc>,
+) -> Result<Estimate, Error> {
+    let mut stored = StoredByClass::of(config, source, catalog)?;
+    for archive in catalog.archives(&stored.ledger)? {
+        let Some(reads) = parts.get(&archive.id) else {
+            continue;
+        };
+        let of = stored.class_of(archive.storage_class);
+        let fetched = of.parts.get_or_insert(FetchedParts {
+            requests: 0,
+            bytes: 0,
+        });
+        fetched.requests += reads.requests;
+        fetched.bytes += reads.sealed_bytes;
+        let thaws = catalog.thaws(&archive.id)?;
+        for segment in catalog.segments(&archive.id)? {
+            if !reads.segments.contains(&segment.index) {
+                continue;
+            }
+            of.segments += 1;
+            of.sealed_bytes += segment.record.sealed_bytes;
+            let until = thaws
+                .get(&segment.index)
+                .and_then(|thaw| thaw.readable_until);
+            if until.is_some_and(|until| until.0 > now) {
+                of.readable_segments += 1;
+                of.readable_bytes += segment.record.sealed_bytes;
+            }
+        }
+    }
+    Ok(stored.estimate(config, thaw_days))
+}
+
+/// What is read of an archive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ArchiveReads {
+    /// The segments of which something is read, by their indexes.
+    pub segments: BTreeSet<u32>,
+    /// Requests that read it.
+    pub requests: u64,
+    /// Bytes that the store sends.
+    pub sealed_bytes: u64,
+}
+
+/// What is stored in each class, of a source that is restored.
+struct StoredByClass<'a> {
+    store: &'a StoreConfig,
+    ledger: LedgerId,
+    classes: Vec<Stored>,
+}
+
+impl<'a> StoredByClass<'a> {
+    fn of(config: &'a Config, source: &Source, catalog: &Catalog) -> Result<Self, Error> {
+        let row = catalog
+            .source(&source.name)?
+            .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
+        Ok(Self {
+            store: config.store_of(source)?,
+            ledger: row.ledger,
+            classes: Vec::new(),
+        })
+    }
+
+    /// Returns what lies in the class of an archive, as the catalog knows it.
+    fn class_of(&mut self, known: Option<StorageClass>) -> &mut Stored {
+        let class = known.or(self.store.storage_class());
+        let class = class.unwrap_or(StorageClass::Standard);
+        let at = self.classes.iter().position(|it| it.class == class);
+        let at = at.unwrap_or_else(|| {
+            self.classes.push(Stored {
+                class,
+                segments: 0,
+                sealed_bytes: 0,
+                readable_segments: 0,
+                readable_bytes: 0,
+                parts: None,
+            });
+            self.classes.len() - 1
+        });
+        &mut self.classes[at]
+    }
+
+    fn estimate(&self, config: &Config, thaw_days: u32) -> Estimate {
+        Estimate {
+            cost: price_restore(&self.classes, thaw_days, &config.prices),
+            pricing: pricing(self.store, &config.prices),
+            store: store_url(self.store),
+        }
+    }
 }
 
 pub(in crate::engine) fn pricing(store: &StoreConfig, prices: &Prices) -> Pricing {

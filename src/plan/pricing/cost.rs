@@ -30,9 +30,30 @@ pub struct Stored {
     pub readable_segments: u64,
     /// The bytes of those.
     pub readable_bytes: u64,
+    /// The parts of them that are fetched, if not all of them are.
+    pub parts: Option<FetchedParts>,
+}
+
+/// Parts of segments that are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchedParts {
+    /// How many requests that takes.
+    pub requests: u64,
+    /// Bytes that the store sends.
+    pub bytes: u64,
 }
 
 impl Stored {
+    /// Requests that fetch what is needed.
+    pub fn requests(&self) -> u64 {
+        self.parts.map_or(self.segments, |parts| parts.requests)
+    }
+
+    /// Bytes that the store sends.
+    pub fn fetched_bytes(&self) -> u64 {
+        self.parts.map_or(self.sealed_bytes, |parts| parts.bytes)
+    }
+
     /// The segments that must be thawed before they can be fetched.
     pub fn segments_to_thaw(&self) -> u64 {
         if self.class.is_cold() {
@@ -79,7 +100,7 @@ pub struct RestoreCost {
 pub struct ClassCost {
     /// The segments.
     pub stored: Stored,
-    /// Cost of the requests: one GET for each segment.
+    /// Cost of the requests: one GET for each segment, or for each part of one.
     pub gets: Usd,
     /// Cost of reading the bytes from a warm class; 0 for a cold one.
     pub retrieval: Usd,
@@ -121,7 +142,7 @@ pub enum CostRefusal {
 /// with archived objects"). AWS keeps it until the midnight (UTC) after those days; that part of a day is not
 /// counted. The output of a vault's job costs nothing, and those days have no effect on it.
 pub fn price_restore(stored: &[Stored], thaw_days: u32, prices: &Prices) -> RestoreCost {
-    let bytes = stored.iter().map(|stored| stored.sealed_bytes);
+    let bytes = stored.iter().map(Stored::fetched_bytes);
     let bytes = bytes.fold(0, u64::saturating_add);
     RestoreCost {
         classes: stored
@@ -141,11 +162,11 @@ fn price_class(stored: &Stored, prices: &Prices) -> ClassCost {
     let retrieval = if stored.class.is_cold() {
         Usd::default()
     } else {
-        class.retrieval_per_gb.of_bytes(stored.sealed_bytes)
+        class.retrieval_per_gb.of_bytes(stored.fetched_bytes())
     };
     ClassCost {
         stored: *stored,
-        gets: class.get_per_1000.of_requests(stored.segments),
+        gets: class.get_per_1000.of_requests(stored.requests()),
         retrieval,
     }
 }
@@ -200,14 +221,19 @@ pub fn refuse_beyond(cost: &RestoreCost, tier: Tier, max: Usd) -> Result<(), Cos
 }
 
 impl RestoreCost {
-    /// Segments to fetch: one GET each.
+    /// Segments of which something is fetched.
     pub fn segments(&self) -> u64 {
         self.total(|stored| stored.segments)
     }
 
+    /// Requests that fetch it: one GET each.
+    pub fn requests(&self) -> u64 {
+        self.total(Stored::requests)
+    }
+
     /// Bytes to fetch.
-    pub fn sealed_bytes(&self) -> u64 {
-        self.total(|stored| stored.sealed_bytes)
+    pub fn fetched_bytes(&self) -> u64 {
+        self.total(Stored::fetched_bytes)
     }
 
     /// Segments to thaw: one request each.
@@ -270,6 +296,7 @@ mod tests {
             sealed_bytes,
             readable_segments: 0,
             readable_bytes: 0,
+            parts: None,
         }
     }
 
@@ -399,7 +426,7 @@ mod tests {
         // bulk:     10 × 0.0025 = 0.025,       80 × 0.025 / 1000 = 0.002
         assert_eq!(tiers(&cost), ["standard 0.42 12", "bulk 0.14 48"]);
         assert_eq!(cost.segments(), 240);
-        assert_eq!(cost.sealed_bytes(), 30 * GB);
+        assert_eq!(cost.fetched_bytes(), 30 * GB);
         assert_eq!(cost.segments_to_thaw(), 160);
         assert_eq!(
             cost.usd_total(Tier::Expedited).unwrap_err().to_string(),
@@ -457,6 +484,7 @@ mod tests {
                 sealed_bytes: if segments == 0 { 0 } else { sealed_bytes },
                 readable_segments: segments * percent / 100,
                 readable_bytes: sealed_bytes / 100 * percent,
+                parts: None,
             })
         };
         let all = StorageClass::ALL.map(one);
