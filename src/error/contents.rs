@@ -16,6 +16,12 @@ pub enum ContentsFault {
         /// What is wrong.
         what: String,
     },
+    /// The archive has none.
+    #[error("{archive} has no contents, so its files can't be brought back one by one")]
+    Missing {
+        /// The archive.
+        archive: ArchiveId,
+    },
     /// They can't be read, or do not fit what they are built on.
     #[error("cannot use the contents of {archive}: {what}")]
     Unusable {
@@ -72,6 +78,10 @@ impl ContentsFault {
             Self::Damaged { archive, .. } => exit(ExitCode::Integrity).hint(format!(
                 "run `coldchain verify --repair-from` with a place that has them sound, or make others from the segments with \
                  `coldchain index SOURCE --date {}`; the archive can be restored without them",
+                archive.date
+            )),
+            Self::Missing { archive } => exit(ExitCode::Failed).hint(format!(
+                "make its contents with `coldchain index SOURCE --date {}`, or restore the whole date with `coldchain restore`",
                 archive.date
             )),
             Self::Unusable { archive, .. } => exit(ExitCode::Integrity).hint(format!(

@@ -45,6 +45,16 @@ pub enum FilesError {
         /// How many copies there are.
         copies: usize,
     },
+    /// The names and the places of the data of all files need more memory than there may be.
+    #[error(
+        "the files of {archive} need more than {limit} bytes of memory to be brought back one by one"
+    )]
+    TooManyPieces {
+        /// The archive at which the limit was reached.
+        archive: ArchiveId,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The file is in a nested subvolume.
     #[error("no snapshot of `{source_name}` has what is in {}: it is a subvolume of its own", nested.display())]
     Nested {
@@ -177,6 +187,9 @@ impl FilesError {
             )),
             Self::InNoCopy { .. } => exit(ExitCode::Failed).hint(
                 "check the path; it is below the subvolume's root, and a link on the way is not followed",
+            ),
+            Self::TooManyPieces { .. } => exit(ExitCode::Failed).hint(
+                "raise `memory_limit` in the config, or restore the whole date with `coldchain restore`",
             ),
             Self::Nested { .. } => exit(ExitCode::Failed)
                 .hint("add a [[source]] for that subvolume: a snapshot ends where another subvolume begins"),

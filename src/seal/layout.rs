@@ -36,6 +36,11 @@ impl SegmentLayout {
         digest_of_frames(self.frames.iter().map(|frame| frame.blake3))
     }
 
+    /// Returns an upper bound of the bytes of the encodings of so many segments that have so many frames together.
+    pub fn longest(segments: u64, frames: u64) -> u64 {
+        segments * (2 + 4 + MAX_HEADER as u64) + frames * FRAME_BYTES as u64
+    }
+
     /// Adds its encoding: the length of the header in 2 bytes, the header, the number of frames in 4 bytes, and for each
     /// frame its compressed length in 4 bytes and its digest. All numbers are little-endian.
     pub fn encode(&self, out: &mut Vec<u8>) {

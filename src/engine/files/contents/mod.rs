@@ -6,5 +6,6 @@ pub(in crate::engine) mod attach;
 pub(in crate::engine) mod fetch;
 pub(in crate::engine) mod kept;
 pub(in crate::engine) mod objects;
+pub(in crate::engine) mod places;
 pub(in crate::engine) mod table;
 pub(in crate::engine) mod wanting;

@@ -1,4 +1,8 @@
 //! Brings files back out of archives, without `btrfs receive`: their names and attributes come from the contents, their data
 //! from the frames that have it.
 
+pub(in crate::engine) mod chain;
 pub(in crate::engine) mod entries;
+mod filling;
+mod needs;
+pub(in crate::engine) mod wanted;

@@ -1,0 +1,200 @@
+//! The chain that files are extracted from: what its contents say.
+
+use std::io::{self, BufReader, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::btrfs::ContentsReader;
+use crate::engine::files::contents::places::ContentsPlaces;
+use crate::engine::files::pieces::replay_pieces;
+use crate::engine::files::pieces::tree::{PiecesError, PiecesTree};
+use crate::engine::files::replay::refusal::ReplayError;
+use crate::engine::ledger::archive_keys::SealedArchive;
+use crate::engine::restore::archive_stream::expected;
+use crate::error::{ContentsFault, Error, FilesError, in_words};
+use crate::interrupt::Interrupt;
+use crate::model::ArchiveId;
+use crate::model::entry::ArchiveEntry;
+use crate::seal::{ArchiveKey, Identities, SegmentLayout};
+
+/// Bytes of contents that are read at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// A chain, up to the archive that is wanted.
+#[derive(Debug)]
+pub struct ReadChain {
+    /// Its archives, the full first.
+    pub archives: Vec<ChainArchive>,
+    /// The files of the last one.
+    pub tree: PiecesTree,
+}
+
+/// An archive, and how its stream is laid out in frames.
+pub struct ChainArchive {
+    /// Its entry in the signed ledger.
+    pub entry: ArchiveEntry,
+    /// What opens its segments.
+    pub key: Arc<ArchiveKey>,
+    /// The layout of each segment, as its contents have it.
+    pub layouts: Vec<Arc<SegmentLayout>>,
+    /// Where each segment begins in the stream.
+    begins: Vec<u64>,
+}
+
+/// A frame of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FramePlace {
+    /// The segment, by its index.
+    pub segment: u32,
+    /// The frame, by its place in the segment.
+    pub frame: u32,
+}
+
+impl ReadChain {
+    /// Reads the contents of a chain's archives, which are in order. `limit`: bytes of memory for the names and pieces.
+    pub(in crate::engine) fn read(
+        directory: &str,
+        chain: Vec<SealedArchive>,
+        (identities, name): (&Identities, &str),
+        places: &ContentsPlaces<'_>,
+        (limit, interrupt): (u64, &Interrupt),
+    ) -> Result<Self, Error> {
+        let keys = chain
+            .iter()
+            .map(|archive| archive.unlock(directory, identities, name))
+            .collect::<Result<Vec<_>, _>>()?;
+        // All must have contents before any of them is fetched.
+        for archive in &chain {
+            if archive.entry.contents.is_none() {
+                let archive = archive.entry.id;
+                return Err(ContentsFault::Missing { archive }.into());
+            }
+        }
+        let (mut tree, mut archives) = (PiecesTree::new(limit), Vec::new());
+        for ((number, archive), key) in (0..).zip(chain).zip(keys) {
+            interrupt.check()?;
+            let entry = archive.entry;
+            let layouts = places.read(directory, &entry, &key, |contents| {
+                read_archive(&entry, number, contents, &mut tree)
+            })?;
+            archives.push(ChainArchive::new(entry, key, layouts));
+        }
+        Ok(Self { archives, tree })
+    }
+}
+
+/// Replays the contents of an archive, and returns the layouts of its segments.
+fn read_archive(
+    entry: &ArchiveEntry,
+    number: u32,
+    contents: &mut dyn Read,
+    tree: &mut PiecesTree,
+) -> Result<Vec<SegmentLayout>, Error> {
+    let archive = entry.id;
+    let unusable = |what: String| Error::Contents(ContentsFault::Unusable { archive, what });
+    let input = BufReader::with_capacity(READ_BYTES, contents);
+    let mut reader =
+        ContentsReader::open(input, expected(entry)).map_err(|error| unusable(in_words(&error)))?;
+    let replayed = replay_pieces(&mut reader, number, tree).map_err(|error| match error {
+        ReplayError::Tree(PiecesError::TooLarge { limit }) => {
+            FilesError::TooManyPieces { archive, limit }.into()
+        }
+        ReplayError::Tree(error) => unusable(in_words(&error)),
+        error => unusable(in_words(&error)),
+    })?;
+    if replayed.stream_bytes != entry.raw_bytes {
+        return Err(unusable(format!(
+            "they are those of a stream of {} bytes, and {} were archived",
+            replayed.stream_bytes, entry.raw_bytes
+        )));
+    }
+    let mut table = Vec::new();
+    let mut rest = reader.into_rest().take(longest_table(entry));
+    rest.read_to_end(&mut table)
+        .map_err(|error: io::Error| unusable(in_words(&error)))?;
+    layouts(entry, &table).ok_or_else(|| unusable("their table of segments is damaged".to_owned()))
+}
+
+/// Returns an upper bound of the bytes of the table behind the stream.
+fn longest_table(entry: &ArchiveEntry) -> u64 {
+    let frames: u64 = entry
+        .segments
+        .iter()
+        .map(|segment| segment.raw_bytes.div_ceil(entry.frame_size.max(1)))
+        .sum();
+    SegmentLayout::longest(entry.segments.len() as u64, frames)
+}
+
+/// Reads the table: a layout for each segment, with as many frames as its raw bytes fill, which fit into its sealed bytes.
+fn layouts(entry: &ArchiveEntry, mut table: &[u8]) -> Option<Vec<SegmentLayout>> {
+    let mut layouts = Vec::with_capacity(entry.segments.len());
+    for segment in &entry.segments {
+        let (layout, rest) = SegmentLayout::decode(table)?;
+        let frames = segment.raw_bytes.checked_div(entry.frame_size)?
+            + u64::from(!segment.raw_bytes.is_multiple_of(entry.frame_size));
+        let compressed = layout.frames.iter();
+        let compressed: u64 = compressed.map(|it| u64::from(it.compressed_bytes)).sum();
+        if layout.frames.len() as u64 != frames || compressed > segment.sealed_bytes {
+            return None;
+        }
+        layouts.push(layout);
+        table = rest;
+    }
+    table.is_empty().then_some(layouts)
+}
+
+impl ChainArchive {
+    fn new(entry: ArchiveEntry, key: ArchiveKey, layouts: Vec<SegmentLayout>) -> Self {
+        let mut begins = Vec::with_capacity(entry.segments.len());
+        let mut at = 0;
+        for segment in &entry.segments {
+            begins.push(at);
+            at += segment.raw_bytes;
+        }
+        Self {
+            entry,
+            key: Arc::new(key),
+            layouts: layouts.into_iter().map(Arc::new).collect(),
+            begins,
+        }
+    }
+
+    /// Returns its id.
+    pub fn id(&self) -> ArchiveId {
+        self.entry.id
+    }
+
+    /// Returns the frame that has a byte of the stream, which must not be behind its end.
+    pub fn frame_at(&self, at: u64) -> FramePlace {
+        let segment = self.begins.partition_point(|begin| *begin <= at) - 1;
+        let frame = (at - self.begins[segment]) / self.entry.frame_size;
+        let narrow = |number| u32::try_from(number).expect("a segment has few frames");
+        FramePlace {
+            segment: narrow(segment as u64),
+            frame: narrow(frame),
+        }
+    }
+
+    /// Returns the frame that follows another one; `None` after the last.
+    pub fn next_frame(&self, place: FramePlace) -> Option<FramePlace> {
+        let end = self.raw_range(place).end;
+        (end < self.entry.raw_bytes).then(|| self.frame_at(end))
+    }
+
+    /// Returns which bytes of the stream a frame has.
+    pub fn raw_range(&self, place: FramePlace) -> Range<u64> {
+        let (begin, size) = (self.begins[place.segment as usize], self.entry.frame_size);
+        let segment_end = begin + self.entry.segments[place.segment as usize].raw_bytes;
+        let from = begin + u64::from(place.frame) * size;
+        from..(from + size).min(segment_end)
+    }
+}
+
+/// Shows nothing of the key.
+impl std::fmt::Debug for ChainArchive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChainArchive")
+            .field("id", &self.entry.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,181 @@
+//! Takes the frames of an archive in order, and gives each file what it needs of them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::needs::Need;
+use crate::engine::files::pieces::encoded::{UnpackError, unpack};
+use crate::engine::files::pieces::piece::{Encoded, PieceSource, Run};
+use crate::model::file_node::ObjectId;
+
+/// What takes the data of files.
+pub(super) trait TakesData {
+    /// Why it can't.
+    type Error;
+
+    /// Takes bytes of a file.
+    fn write(&mut self, file: ObjectId, at: u64, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Some data of a file can't be had.
+    fn give_up(&mut self, file: ObjectId, why: &str);
+}
+
+/// The needs of an archive, of which some are met.
+#[derive(Debug)]
+pub(super) struct Filling {
+    /// By where they begin in the stream.
+    needs: Vec<Need>,
+    /// How many of them have begun.
+    begun: usize,
+    /// Those that have begun and are not at their end.
+    open: Vec<Need>,
+    /// The begin of encoded data whose end is in a later frame, by where it is in the stream.
+    begins: BTreeMap<u64, Vec<u8>>,
+    /// What was unpacked last: several pieces may be of one.
+    unpacked: Option<(u64, Vec<u8>)>,
+}
+
+impl Filling {
+    pub(super) fn new(needs: Vec<Need>) -> Self {
+        Self {
+            needs,
+            begun: 0,
+            open: Vec::new(),
+            begins: BTreeMap::new(),
+            unpacked: None,
+        }
+    }
+
+    /// Gives what a frame has: these bytes of the stream.
+    pub(super) fn frame<T: TakesData>(
+        &mut self,
+        range: &Range<u64>,
+        bytes: &[u8],
+        target: &mut T,
+    ) -> Result<(), T::Error> {
+        let open = self.begin(range);
+        for need in &open {
+            match need.piece.source {
+                PieceSource::Run(run) => write_run(need, run, range, bytes, target)?,
+                PieceSource::Encoded(encoded) => {
+                    self.write_encoded(need, encoded, range, bytes, target)?;
+                }
+            }
+        }
+        self.end(open, range);
+        Ok(())
+    }
+
+    /// The bytes of a frame can't be had.
+    pub(super) fn lost<T: TakesData>(&mut self, range: &Range<u64>, why: &str, target: &mut T) {
+        for need in self.begin(range) {
+            target.give_up(need.file, why);
+        }
+        // Nothing more of these files is of use.
+        self.begins.clear();
+    }
+
+    /// Returns whether what follows needs nothing of the frames so far.
+    pub(super) fn is_between(&self) -> bool {
+        self.begins.is_empty()
+    }
+
+    /// Returns the needs that a frame has something of.
+    fn begin(&mut self, range: &Range<u64>) -> Vec<Need> {
+        while let Some(need) = self.needs.get(self.begun)
+            && need.span().start < range.end
+        {
+            self.open.push(*need);
+            self.begun += 1;
+        }
+        let mut open = std::mem::take(&mut self.open);
+        // What lies in frames that are not wanted is met otherwise, or has no bytes.
+        open.retain(|need| need.span().end > range.start);
+        open
+    }
+
+    fn end(&mut self, mut open: Vec<Need>, range: &Range<u64>) {
+        open.retain(|need| need.span().end > range.end);
+        self.begins
+            .retain(|at, _| open.iter().any(|need| need.span().start == *at));
+        self.open = open;
+    }
+
+    fn write_encoded<T: TakesData>(
+        &mut self,
+        need: &Need,
+        encoded: Encoded,
+        range: &Range<u64>,
+        bytes: &[u8],
+        target: &mut T,
+    ) -> Result<(), T::Error> {
+        let span = need.span();
+        let here = |place: u64| to_usize(place.clamp(range.start, range.end) - range.start);
+        let part = &bytes[here(span.start)..here(span.end)];
+        if span.end > range.end {
+            if span.start >= range.start {
+                self.begins.insert(span.start, part.to_vec());
+            } else if let Some(begin) = self.begins.get_mut(&span.start) {
+                // Once for each frame, and not for each need of it.
+                let have = to_usize(range.start - span.start);
+                if begin.len() == have {
+                    begin.extend_from_slice(part);
+                }
+            }
+            return Ok(());
+        }
+        let unpacked = match self.unpacked.take_if(|(at, _)| *at == span.start) {
+            Some((_, unpacked)) => Ok(unpacked),
+            None => self.unpack(encoded, part),
+        };
+        match unpacked {
+            Ok(unpacked) => {
+                let from = to_usize(encoded.from.into());
+                let end = from + to_usize(need.piece.bytes);
+                // The guard's rules bound the range.
+                let part = unpacked.get(from..end).unwrap_or_default();
+                let written = target.write(need.file, need.piece.at, part);
+                self.unpacked = Some((span.start, unpacked));
+                written
+            }
+            Err(error) => {
+                target.give_up(need.file, &error.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    fn unpack(&self, encoded: Encoded, last: &[u8]) -> Result<Vec<u8>, UnpackError> {
+        let bytes = to_usize(encoded.unpacked.into());
+        match self.begins.get(&encoded.at) {
+            Some(begin) => {
+                let whole = [begin, last].concat();
+                unpack(&whole, encoded.compression, bytes)
+            }
+            None => unpack(last, encoded.compression, bytes),
+        }
+    }
+}
+
+fn write_run<T: TakesData>(
+    need: &Need,
+    run: Run,
+    range: &Range<u64>,
+    bytes: &[u8],
+    target: &mut T,
+) -> Result<(), T::Error> {
+    let first = run.bytes_before(range.start).min(need.piece.bytes);
+    let end = run.bytes_before(range.end).min(need.piece.bytes);
+    let mut at = need.piece.at + first;
+    for (place, length) in run.parts(first..end) {
+        let from = to_usize(place - range.start);
+        let part = &bytes[from..from + to_usize(length)];
+        target.write(need.file, at, part)?;
+        at += length;
+    }
+    Ok(())
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).expect("it is within one frame or one extent")
+}

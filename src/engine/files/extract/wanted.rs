@@ -1,0 +1,192 @@
+//! Which names are extracted.
+
+use std::collections::{BTreeSet, HashSet};
+
+use rustix::fs::FileType;
+
+use super::entries::ExtractEntry;
+use crate::engine::files::pieces::tree::PiecesTree;
+use crate::engine::files::questions::glob::Glob;
+use crate::model::file_node::ObjectId;
+
+/// What is extracted of an archive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// The names; directories before what is in them.
+    pub entries: Vec<ExtractEntry>,
+    /// The regular files behind them, each once, by their ids.
+    pub files: Vec<ObjectId>,
+    /// Their bytes, with those of their holes.
+    pub bytes: u64,
+}
+
+/// All names of an archive, to find what is in a directory.
+pub struct AllNames<'t> {
+    tree: &'t PiecesTree,
+    /// By directory and name.
+    names: Vec<(ObjectId, &'t [u8], ObjectId)>,
+}
+
+impl<'t> AllNames<'t> {
+    /// Sorts the names of a tree.
+    pub fn of(tree: &'t PiecesTree) -> Self {
+        Self {
+            tree,
+            names: tree.names(),
+        }
+    }
+
+    fn children(&self, directory: ObjectId) -> &[(ObjectId, &'t [u8], ObjectId)] {
+        let begin = self.names.partition_point(|(it, _, _)| *it < directory);
+        let end = self.names.partition_point(|(it, _, _)| *it <= directory);
+        &self.names[begin..end]
+    }
+
+    /// Returns the paths that a pattern matches, and of those none that is below another one.
+    pub fn matching(&self, pattern: &[u8]) -> Vec<Vec<u8>> {
+        let glob = Glob::new(pattern);
+        let mut found = Vec::new();
+        let mut left = vec![(ObjectId::ROOT, Vec::new())];
+        while let Some((directory, above)) = left.pop() {
+            for (_, name, object) in self.children(directory) {
+                let path = joined(&above, name);
+                if glob.matches(&path) {
+                    found.push(path);
+                } else if self.tree.kind_of(*object) == FileType::Directory {
+                    left.push((*object, path));
+                }
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// Selects these paths, which the tree must have, each with all that is below it, in the directories that lead to them.
+    /// The root alone means all that is in it.
+    pub fn select(&self, paths: &[Vec<u8>]) -> Selection {
+        let mut selecting = Selecting::new(self);
+        let wanted: BTreeSet<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+        let mut last: Option<&[u8]> = None;
+        // The directories on the way to the last path, each with its number.
+        let mut way: Vec<(&[u8], u32)> = Vec::new();
+        for path in wanted {
+            // A path that is below another one comes after it.
+            if last.is_some_and(|last| is_below(path, last)) {
+                continue;
+            }
+            last = Some(path);
+            if path.is_empty() {
+                for (_, name, object) in self.children(ObjectId::ROOT) {
+                    selecting.add_tree(None, name, *object);
+                }
+                break;
+            }
+            way.retain(|(directory, _)| is_below(path, directory));
+            let (mut begin, mut parent) = way.last().map_or((0, None), |(directory, number)| {
+                (directory.len() + 1, Some(*number))
+            });
+            while let Some(slash) = path[begin..].iter().position(|byte| *byte == b'/') {
+                let directory = &path[..begin + slash];
+                let Some(object) = self.tree.resolve(directory) else {
+                    return selecting.selection;
+                };
+                let number = selecting.add(parent, &path[begin..begin + slash], object, true);
+                way.push((directory, number));
+                (begin, parent) = (begin + slash + 1, Some(number));
+            }
+            if let Some(object) = self.tree.resolve(path) {
+                selecting.add_tree(parent, &path[begin..], object);
+            }
+        }
+        selecting.finish()
+    }
+
+    /// Selects everything, as a directory of this name.
+    pub fn select_all(&self, name: &[u8]) -> Selection {
+        let mut selecting = Selecting::new(self);
+        selecting.add_tree(None, name, ObjectId::ROOT);
+        selecting.finish()
+    }
+}
+
+struct Selecting<'n> {
+    names: &'n AllNames<'n>,
+    selection: Selection,
+    seen: HashSet<ObjectId>,
+}
+
+impl<'n> Selecting<'n> {
+    fn new(names: &'n AllNames<'n>) -> Self {
+        Self {
+            names,
+            selection: Selection::default(),
+            seen: HashSet::new(),
+        }
+    }
+
+    fn add(&mut self, parent: Option<u32>, name: &[u8], object: ObjectId, on_the_way: bool) -> u32 {
+        let number = u32::try_from(self.selection.entries.len()).expect("memory has no more");
+        self.selection.entries.push(ExtractEntry {
+            parent,
+            name: name.into(),
+            object,
+            is_on_the_way: on_the_way,
+        });
+        number
+    }
+
+    /// Adds an entry, and all that is below it.
+    fn add_tree(&mut self, parent: Option<u32>, name: &[u8], object: ObjectId) {
+        let mut left = vec![(parent, name, object)];
+        while let Some((parent, name, object)) = left.pop() {
+            let number = self.add(parent, name, object, false);
+            match self.names.tree.kind_of(object) {
+                FileType::Directory => {
+                    let children = self.names.children(object).iter().rev();
+                    left.extend(children.map(|(_, name, object)| (Some(number), *name, *object)));
+                }
+                FileType::RegularFile if self.seen.insert(object) => {
+                    self.selection.bytes += self.names.tree.size_of(object);
+                    self.selection.files.push(object);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn finish(mut self) -> Selection {
+        self.selection.files.sort_unstable();
+        self.selection
+    }
+}
+
+impl Selection {
+    /// Returns the path of an entry, from the target directory on.
+    pub fn path(&self, entry: u32) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut next = Some(entry);
+        while let Some(number) = next {
+            let entry = &self.entries[number as usize];
+            names.push(&entry.name[..]);
+            next = entry.parent;
+        }
+        names.reverse();
+        names.join(&b'/')
+    }
+}
+
+fn joined(above: &[u8], name: &[u8]) -> Vec<u8> {
+    if above.is_empty() {
+        name.to_vec()
+    } else {
+        [above, b"/", name].concat()
+    }
+}
+
+/// Returns whether a path is below another one.
+fn is_below(path: &[u8], above: &[u8]) -> bool {
+    above.is_empty()
+        || path
+            .strip_prefix(above)
+            .is_some_and(|rest| rest.starts_with(b"/"))
+}
