@@ -217,6 +217,54 @@ pub enum SealError {
     /// A segment's seek table is not one that coldchain has written, or does not fit its frames.
     #[error("the segment has no usable seek table")]
     NoSeekTable,
+    /// The layout of a segment in its archive's contents does not fit what is known of the segment otherwise.
+    #[error(
+        "the contents' layout of the segment does not fit it: {got} {what}, expected {expected}"
+    )]
+    LayoutDiffers {
+        /// What is counted.
+        what: &'static str,
+        /// What it must be, or may be at most.
+        expected: u64,
+        /// What it is.
+        got: u64,
+    },
+    /// The age header of a segment is not the one in the layout.
+    #[error("the age header of the segment is not the one in the archive's contents")]
+    HeaderDiffers,
+    /// A frame is wanted that the segment does not have.
+    #[error("the segment has no frame {frame}: it has {frames}")]
+    NoSuchFrame {
+        /// The number of the frame.
+        frame: u32,
+        /// How many there are.
+        frames: u32,
+    },
+    /// The compressed bytes of a frame are no zstd frame, or one of too many bytes.
+    #[error("cannot decompress frame {frame}")]
+    DecompressFrame {
+        /// The number of the frame.
+        frame: u32,
+        /// What zstd said.
+        #[source]
+        source: io::Error,
+    },
+    /// A frame has fewer raw bytes than it must have.
+    #[error("frame {frame} has {got} raw bytes, not {expected}")]
+    FrameLength {
+        /// The number of the frame.
+        frame: u32,
+        /// Bytes that it must have.
+        expected: usize,
+        /// Bytes that it has.
+        got: usize,
+    },
+    /// The raw bytes of a frame are other ones than those that were sealed.
+    #[error("the BLAKE3 of frame {frame} is not the one in the archive's contents")]
+    FrameDiffers {
+        /// The number of the frame.
+        frame: u32,
+    },
     /// A compressing thread ended too early.
     #[error("a thread that compresses has died")]
     WorkerLost,

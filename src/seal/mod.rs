@@ -33,6 +33,7 @@ mod sealed;
 mod sealed_budget;
 mod sealer;
 mod seek_table;
+mod segment_frames;
 mod segment_writer;
 mod self_check;
 #[cfg(test)]
@@ -54,4 +55,5 @@ pub use recipients::Recipients;
 pub use sealed::{Sealed, SealedSegment, SealedTotals};
 pub use sealed_budget::Held;
 pub use sealer::Sealer;
+pub use segment_frames::{FrameReader, SegmentFrames, SegmentLengths};
 pub use self_check::SelfCheck;
