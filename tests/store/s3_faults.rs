@@ -397,6 +397,52 @@ fn content_is_read_no_further_than_the_caller_takes() {
 }
 
 #[test]
+fn what_is_not_the_range_that_was_asked_for_is_not_taken_for_it() {
+    let bucket = bucket();
+    let store = bucket.store();
+    let at = store.locate("old");
+    let whole = content(300_000);
+    let errors = [
+        (FaultKind::IgnoresRange, ErrorKind::Unsupported),
+        (FaultKind::OtherRange, ErrorKind::Corrupted),
+        (FaultKind::NoContentRange, ErrorKind::Unsupported),
+        (FaultKind::LongAnswer, ErrorKind::Corrupted),
+    ];
+    for (fault, expected) in errors {
+        let mishap = Fault::on(Operation::Get, fault.clone()).always();
+        bucket.server.fail(mishap);
+        let error = store.get_range(&at, 1000, 2000).unwrap_err();
+        assert_eq!(error.kind, expected, "{fault:?}: {error:?}");
+        // From the first byte on: what a service sends has more bytes than that, or they are those.
+        match store.get_range(&at, 0, 2000) {
+            Ok(bytes) => {
+                assert_eq!(fault, FaultKind::NoContentRange);
+                assert!(bytes == whole[..2000]);
+            }
+            Err(error) => assert_eq!(error.kind, expected, "{fault:?}: {error:?}"),
+        }
+        bucket.server.clear_faults();
+    }
+    // All of the object is the range from its first byte to its last.
+    bucket
+        .server
+        .fail(Fault::on(Operation::Get, FaultKind::IgnoresRange).always());
+    assert!(store.get_range(&at, 0, 300_000).unwrap() == whole);
+    let beyond = store.get_range(&at, 0, 300_001).unwrap_err();
+    assert_eq!(beyond.kind, ErrorKind::Unsupported);
+    bucket.server.clear_faults();
+    // Half of a range is asked for again from where it ended.
+    bucket
+        .server
+        .fail(Fault::on(Operation::Get, FaultKind::ShortAnswer).times(3));
+    assert!(store.get_range(&at, 1000, 200_000).unwrap() == whole[1000..201_000]);
+    let past = store.get_range(&at, 299_000, 1001).unwrap_err();
+    assert_eq!(past.kind, ErrorKind::TooShort);
+    let behind = store.get_range(&at, 300_000, 1).unwrap_err();
+    assert_eq!(behind.kind, ErrorKind::TooShort);
+}
+
+#[test]
 fn a_lost_answer_is_told_as_existing_and_stored_once() {
     let bucket = bucket();
     bucket

@@ -70,6 +70,13 @@ fn exchange(shared: &Shared, wire: &mut Wire, request: &Request) -> io::Result<A
         return Ok(After::Closed);
     }
 
+    let mut without_range = request.clone();
+    let request = if fault == Some(FaultKind::IgnoresRange) {
+        without_range.headers.remove("range");
+        &without_range
+    } else {
+        request
+    };
     let answer = match fault.as_ref().and_then(|fault| fault.instead(request)) {
         Some(answer) => answer,
         None => carry_out(shared, call, request, body, fault.as_ref()),

@@ -56,6 +56,14 @@ pub enum FaultKind {
     ShortBody,
     /// GET: half of the body, and a `Content-Length` that fits it.
     ShortAnswer,
+    /// GET: the whole object in place of a range.
+    IgnoresRange,
+    /// GET: a range that begins a byte later than the one that was asked for, as its head says.
+    OtherRange,
+    /// GET: a range without a `Content-Range`.
+    NoContentRange,
+    /// GET: one byte more, and a `Content-Length` that fits it.
+    LongAnswer,
     /// A bit of the body's middle byte is flipped on its way: of a GET out, of a PUT in, of a copy within.
     FlippedByte,
     /// 200 with an error in the body, and nothing is done.
@@ -170,8 +178,11 @@ impl Fault {
 impl FaultKind {
     fn can_strike(&self, operation: Operation, request: &Request) -> bool {
         match self {
-            Self::ShortBody | Self::ShortAnswer | Self::NoLengthAndShort => {
+            Self::ShortBody | Self::ShortAnswer | Self::LongAnswer | Self::NoLengthAndShort => {
                 operation == Operation::Get
+            }
+            Self::IgnoresRange | Self::OtherRange | Self::NoContentRange => {
+                operation == Operation::Get && request.header("range").is_some()
             }
             Self::NoLength => matches!(operation, Operation::Get | Operation::Head),
             Self::FlippedByte => {

@@ -97,6 +97,22 @@ impl FaultKind {
                 answer.body.truncate(answer.body.len() / 2);
                 answer.length = answer.body.len();
             }
+            Self::LongAnswer => {
+                answer.body.push(0);
+                answer.length += 1;
+            }
+            Self::OtherRange => {
+                for (name, value) in &mut answer.headers {
+                    let range = value
+                        .strip_prefix("bytes ")
+                        .and_then(|it| it.split_once('-'));
+                    if let (true, Some((from, rest))) = (name == "Content-Range", range) {
+                        let from = from.parse::<u64>().unwrap() + 1;
+                        *value = format!("bytes {from}-{rest}");
+                    }
+                }
+            }
+            Self::NoContentRange => answer.headers.retain(|(name, _)| name != "Content-Range"),
             Self::NoLength => answer.framing = Framing::Chunks,
             Self::NoLengthAndShort => {
                 answer.body.truncate(answer.body.len() / 2);
