@@ -93,6 +93,11 @@ fn a_tree_stays_one_whatever_is_replayed() {
 }
 
 #[test]
+fn a_frame_is_the_one_in_the_layout_or_an_error() {
+    seeds_pass("frame");
+}
+
+#[test]
 fn the_guard_judges_a_stream_alike_in_all_pieces() {
     seeds_pass("guard");
 }

@@ -14,6 +14,7 @@ pub mod canonical;
 pub mod config;
 pub mod contents;
 pub mod fixtures;
+pub mod frame;
 pub mod guard;
 pub mod input;
 pub mod kit;
@@ -53,7 +54,7 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target {
         name: "canonical",
         run: canonical::run,
@@ -68,6 +69,11 @@ pub const TARGETS: [Target; 10] = [
         name: "contents",
         run: contents::run,
         seeds: contents::seeds,
+    },
+    Target {
+        name: "frame",
+        run: frame::run,
+        seeds: frame::seeds,
     },
     Target {
         name: "guard",

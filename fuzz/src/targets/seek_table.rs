@@ -47,7 +47,7 @@ pub fn run(data: &[u8]) -> Outcome {
     Outcome::Accepted
 }
 
-fn sealed(options: SealOptions, key: &ArchiveKey, raw: &[u8]) -> Option<Vec<SealedSegment>> {
+pub fn sealed(options: SealOptions, key: &ArchiveKey, raw: &[u8]) -> Option<Vec<SealedSegment>> {
     let (mut sealer, receiver) = Sealer::start(options, key).expect("the options are good");
     for frame in raw.chunks(options.frame_bytes) {
         let mut buffer = sealer.buffer();

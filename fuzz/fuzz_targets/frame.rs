@@ -1,0 +1,3 @@
+#![no_main]
+
+coldchain_fuzz::fuzz!("frame", 256 << 20);
