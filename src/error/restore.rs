@@ -87,6 +87,16 @@ pub enum RestoreError {
         /// What is wrong.
         what: String,
     },
+    /// A frame of a stored segment can't be read, or has other bytes than the contents of its archive say.
+    #[error("frame {} of segment {} of {} is damaged: {what} ({key})", at.2, at.1, at.0)]
+    FrameDamaged {
+        /// The archive, the segment's place in it, and the frame's number in the segment.
+        at: Box<(ArchiveId, u32, u32)>,
+        /// The object.
+        key: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A stored segment differs from the ledger, and the place that has another is cold.
     #[error("segment {} of {} is damaged: {what} ({key}); the copy in the store `{place}` is cold", at.1, at.0)]
     SegmentColdElsewhere {
@@ -241,6 +251,9 @@ impl RestoreError {
                 source_name.as_argument()
             )),
             Self::StoredStream { .. } => exit(ExitCode::Integrity),
+            Self::FrameDamaged { .. } => exit(ExitCode::Integrity).hint(
+                "take the files that need it from another date, or put the object back from a copy of the store",
+            ),
             Self::SegmentDamaged { .. } | Self::SegmentUnreadable { .. } => {
                 exit(ExitCode::Integrity).hint(
                     "restore another date, or put the object back from a copy of the store; the \

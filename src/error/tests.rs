@@ -423,6 +423,11 @@ fn samples() -> Vec<Error> {
             key: "KEY".to_owned(),
             what: "WHAT".to_owned(),
         }),
+        Error::Restore(RestoreError::FrameDamaged {
+            at: Box::new((archive(), 2, 7)),
+            key: "KEY".to_owned(),
+            what: "WHAT".to_owned(),
+        }),
         Error::Restore(RestoreError::SegmentColdElsewhere {
             source_name: mail(),
             at: Box::new((archive(), 2)),

@@ -249,6 +249,24 @@ impl StoreError {
         }
     }
 
+    /// Returns the same error once more, its cause in words: for something else that failed with it.
+    pub(crate) fn again(&self) -> Self {
+        let in_words = |cause: &Cause| {
+            let mut text = cause.to_string();
+            let mut next = cause.source();
+            while let Some(cause) = next {
+                text = format!("{text}: {cause}");
+                next = cause.source();
+            }
+            text
+        };
+        Self {
+            source: self.source.as_ref().map(|cause| in_words(cause).into()),
+            advice: self.advice.clone(),
+            ..Self::new(self.kind, self.operation, &self.key, &self.url)
+        }
+    }
+
     /// Returns the error with its cause.
     pub(super) fn because(self, cause: impl Into<Cause>) -> Self {
         Self {

@@ -96,11 +96,12 @@ impl AtOnce {
         wanted: impl Iterator<Item = &'w WantedSegment>,
     ) -> usize {
         let largest = wanted.map(|wanted| wanted.record.sealed_bytes).max();
-        fetched_at_once(
-            self.memory_limit,
-            largest.unwrap_or_default(),
-            self.asked_for,
-        )
+        self.of_bytes(largest.unwrap_or_default())
+    }
+
+    /// Returns how many pieces of at most so many bytes fit into memory at once.
+    pub(in crate::engine) fn of_bytes(self, largest: u64) -> usize {
+        fetched_at_once(self.memory_limit, largest, self.asked_for)
     }
 }
 

@@ -87,20 +87,33 @@ pub(in crate::engine) fn fetch_somewhere(
         Err(error @ Error::Restore(RestoreError::SegmentDamaged { .. })) => error,
         fetched => return fetched,
     };
+    take_elsewhere(store, others, damaged, |there| {
+        fetch(there, &wanted.in_store(there))
+    })
+}
+
+/// Takes something that is damaged or missing in the store from the first other place that has it and can read it now.
+/// `take` reads it there, and checks it. Returns `damaged`, the error of the store, if no place has it.
+pub(in crate::engine) fn take_elsewhere<T>(
+    store: &dyn Store,
+    others: &OtherPlaces<'_>,
+    damaged: Error,
+    take: impl Fn(&dyn Store) -> Result<T, Error>,
+) -> Result<T, Error> {
     let mut cold_at = None;
     for other in &others.0 {
         let Some(there) = other.store() else {
             continue;
         };
-        match fetch(there, &wanted.in_store(there)) {
-            Ok(sealed) => {
+        match take(there) {
+            Ok(taken) => {
                 other.warn(format!(
                     "{} in {}; took it from the copy in {}",
                     in_words(&damaged),
                     store.url(),
                     there.url()
                 ));
-                return Ok(sealed);
+                return Ok(taken);
             }
             Err(Error::Store(error)) if error.kind == ErrorKind::Cold => {
                 cold_at.get_or_insert(other);
@@ -109,6 +122,15 @@ pub(in crate::engine) fn fetch_somewhere(
             Err(_) => {}
         }
     }
+    let cold = |other: &OtherPlace<'_>, at, key, what| {
+        Error::Restore(RestoreError::SegmentColdElsewhere {
+            source_name: other.source.clone(),
+            at: Box::new(at),
+            key,
+            what,
+            place: other.name.clone(),
+        })
+    };
     Err(match (damaged, cold_at) {
         (
             Error::Restore(RestoreError::SegmentDamaged {
@@ -118,13 +140,12 @@ pub(in crate::engine) fn fetch_somewhere(
                 what,
             }),
             Some(other),
-        ) => Error::Restore(RestoreError::SegmentColdElsewhere {
-            source_name: other.source.clone(),
-            at: Box::new((archive, index)),
-            key,
-            what,
-            place: other.name.clone(),
-        }),
+        ) => cold(other, (archive, index), key, what),
+        (Error::Restore(RestoreError::FrameDamaged { at, key, what }), Some(other)) => {
+            let (archive, index, frame) = *at;
+            let what = format!("frame {frame}: {what}");
+            cold(other, (archive, index), key, what)
+        }
         (damaged, _) => damaged,
     })
 }

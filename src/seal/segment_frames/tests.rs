@@ -15,10 +15,14 @@ struct Sealed {
 
 /// Seals these frames. All but the last have the same length.
 fn sealed_with(key: ArchiveKey, raw: Vec<Vec<u8>>) -> Sealed {
+    sealed_as(key, raw, |frame| zstd::bulk::compress(frame, 1).unwrap())
+}
+
+fn sealed_as(key: ArchiveKey, raw: Vec<Vec<u8>>, compress: impl Fn(&[u8]) -> Vec<u8>) -> Sealed {
     let mut table = SeekTable::default();
     let mut plain = Vec::new();
     for frame in &raw {
-        let compressed = zstd::bulk::compress(frame, 1).unwrap();
+        let compressed = compress(frame);
         let raw = u32::try_from(frame.len()).unwrap();
         table.push(u32::try_from(compressed.len()).unwrap(), raw);
         plain.extend(compressed);
@@ -282,8 +286,8 @@ fn a_layout_that_is_not_of_this_segment_is_refused_or_gives_nothing_wrong() {
         &|_, lengths| lengths.raw_bytes = 0,
         &|_, lengths| lengths.frame_bytes = 0,
         &|_, lengths| lengths.frame_bytes = u32::MAX,
-        &|layout, _| drop(layout.frames.pop()),
-        &|layout, _| drop(layout.header.pop()),
+        &|layout, _| layout.frames.truncate(3),
+        &|layout, _| layout.header.truncate(100),
         &|layout, _| layout.frames[2].compressed_bytes = u32::MAX,
         &|layout, _| layout.frames[2].compressed_bytes = 0,
     ];
@@ -359,5 +363,31 @@ fn a_frame_of_too_few_bytes_or_of_none_is_not_taken() {
             expected: 500,
             got: 400
         })
+    ));
+}
+
+#[test]
+fn a_frame_that_asks_for_a_large_window_gets_no_memory_for_it() {
+    let frame = |log| {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(log).unwrap();
+        encoder.write_all(b"little").unwrap();
+        encoder.finish().unwrap()
+    };
+    for log in [24, 25, 27] {
+        let sealed = sealed_as(ArchiveKey::generate(), vec![b"little".to_vec()], |_| {
+            frame(log)
+        });
+        let read = sealed.read(0, &sealed.bytes, 0);
+        assert_eq!(read.is_ok(), log <= LARGEST_FRAME_LOG, "{log}");
+    }
+    // More than it should have: no more is written than that.
+    let bomb = zstd::bulk::compress(&vec![0; 8 << 20], 1).unwrap();
+    let sealed = sealed_as(ArchiveKey::generate(), vec![vec![0; 4096]], |_| {
+        bomb.clone()
+    });
+    assert!(matches!(
+        sealed.read(0, &sealed.bytes, 0),
+        Err(SealError::DecompressFrame { frame: 0, .. })
     ));
 }

@@ -4,5 +4,6 @@
 pub(in crate::engine) mod chain;
 pub(in crate::engine) mod entries;
 mod filling;
+pub(in crate::engine) mod frames;
 mod needs;
 pub(in crate::engine) mod wanted;
