@@ -3,6 +3,7 @@
 mod archive;
 mod catalog;
 mod copy;
+mod extract;
 mod files;
 mod import;
 mod index;
@@ -33,6 +34,7 @@ use crate::store::RateLimit;
 pub use archive::{Backup, Decide, Forget, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
 pub use copy::Copy;
+pub use extract::Extract;
 pub use files::{Get, History, Yesterday};
 pub use import::{Import, ImportBtrsend};
 pub use index::Index;
@@ -201,6 +203,8 @@ pub enum Command {
     Yesterday(Yesterday),
     /// Copy a file or directory out of a snapshot or a local mirror
     Get(Get),
+    /// Bring files back out of an archive, onto any filesystem, and fetch no more than they need
+    Extract(Extract),
     /// Continue from a restored archive: the next archive builds on it
     Adopt(Adopt),
     /// Thaw what a restore needs, or show how far the thaw is

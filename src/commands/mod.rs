@@ -11,6 +11,7 @@ mod decide;
 mod diff;
 mod doctor;
 mod du;
+mod extract;
 mod file_counts;
 mod find;
 mod forget;
@@ -95,6 +96,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::History(args) => history::run(&args, everywhere),
         Command::Yesterday(args) => yesterday::run(&args, everywhere),
         Command::Get(args) => get::run(&args, everywhere),
+        Command::Extract(args) => extract::run(&args, everywhere),
         Command::Adopt(args) => adopt::run(&args, everywhere),
         Command::Thaw(args) => thaw::run(&args, everywhere),
         Command::Verify(args) => verify::run(&args, everywhere),

@@ -211,22 +211,12 @@ impl FromStore<'_> {
     fn others(
         &self,
         place: Option<&ReadablePlace>,
-        home: Home,
+        home_is: Home,
         catalog: &Catalog,
     ) -> Result<OtherPlaces<'_>, Error> {
-        let mut others = OtherPlaces::default();
-        let (name, observer) = (&self.source.name, self.context.observer);
-        if let (Some(_), Home::Answers, Some(store)) = (place, home, &self.source.store) {
-            let config = self.config.store_of(self.source)?;
-            others.add(name, (store, config), observer);
-        }
-        for other in ReadablePlace::all(self.config, self.source, catalog)? {
-            if place.is_none_or(|place| place.row.id != other.row.id) {
-                let config = self.config.store_named(&other.name)?;
-                others.add(name, (&other.name, config), observer);
-            }
-        }
-        Ok(others)
+        let home = (self.config, self.source);
+        let is_silent = home_is == Home::IsSilent;
+        OtherPlaces::beside(home, (place, is_silent), catalog, self.context.observer)
     }
 
     fn warn(&self, message: String) {

@@ -5,7 +5,9 @@
 
 use std::sync::OnceLock;
 
-use crate::config::StoreConfig;
+use crate::catalog::Catalog;
+use crate::config::{Config, Source, StoreConfig};
+use crate::engine::copy::places::ReadablePlace;
 use crate::engine::context::open_source::{open_impatient_store, store_url};
 use crate::engine::restore::fetch::{WantedSegment, fetch};
 use crate::error::{Error, RestoreError, in_words};
@@ -29,6 +31,28 @@ struct OtherPlace<'a> {
 }
 
 impl<'a> OtherPlaces<'a> {
+    /// Returns the places of a source beside the one that is read: a copy, or home with `None`. `is_silent`: home does not
+    /// answer.
+    pub fn beside(
+        (config, source): (&'a Config, &Source),
+        (place, is_silent): (Option<&ReadablePlace>, bool),
+        catalog: &Catalog,
+        observer: &'a dyn Observer,
+    ) -> Result<Self, Error> {
+        let mut others = Self::default();
+        let name = &source.name;
+        if let (Some(_), false, Some(store)) = (place, is_silent, &source.store) {
+            others.add(name, (store, config.store_of(source)?), observer);
+        }
+        for other in ReadablePlace::all(config, source, catalog)? {
+            if place.is_none_or(|place| place.row.id != other.row.id) {
+                let config = config.store_named(&other.name)?;
+                others.add(name, (&other.name, config), observer);
+            }
+        }
+        Ok(others)
+    }
+
     /// Adds a place: the name and the config of its store.
     pub fn add(
         &mut self,

@@ -5,16 +5,20 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::btrfs::ContentsReader;
+use crate::catalog::Catalog;
+use crate::config::{Config, Source};
+use crate::engine::context::RunContext;
 use crate::engine::files::contents::places::ContentsPlaces;
 use crate::engine::files::pieces::replay_pieces;
 use crate::engine::files::pieces::tree::{PiecesError, PiecesTree};
 use crate::engine::files::replay::refusal::ReplayError;
-use crate::engine::ledger::archive_keys::SealedArchive;
+use crate::engine::ledger::archive_keys::{SealedArchive, sealed_archives};
 use crate::engine::restore::archive_stream::expected;
-use crate::error::{ContentsFault, Error, FilesError, in_words};
+use crate::error::{ContentsFault, Error, FilesError, RequestError, in_words};
 use crate::interrupt::Interrupt;
 use crate::model::ArchiveId;
 use crate::model::entry::ArchiveEntry;
+use crate::plan::RestorePlan;
 use crate::seal::{ArchiveKey, Identities, SegmentLayout};
 
 /// Bytes of contents that are read at once.
@@ -51,8 +55,33 @@ pub struct FramePlace {
 }
 
 impl ReadChain {
+    /// Reads the contents of the archives of a plan, from the first place that has them sound. The identities open the
+    /// archive keys; `name` is theirs in an error.
+    pub fn of_plan(
+        config: &Config,
+        source: &Source,
+        plan: &RestorePlan,
+        (identities, name): (&Identities, &str),
+        catalog: &Catalog,
+        context: RunContext<'_>,
+    ) -> Result<Self, Error> {
+        let row = catalog
+            .source(&source.name)?
+            .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
+        let chain = sealed_archives(&row.ledger, &plan.archives, catalog)?;
+        let places = ContentsPlaces::of(config, source, catalog, context)?;
+        let limit = config.memory_limit / 4 * 3;
+        Self::read(
+            &row.directory,
+            chain,
+            (identities, name),
+            &places,
+            (limit, context.interrupt),
+        )
+    }
+
     /// Reads the contents of a chain's archives, which are in order. `limit`: bytes of memory for the names and pieces.
-    pub(in crate::engine) fn read(
+    fn read(
         directory: &str,
         chain: Vec<SealedArchive>,
         (identities, name): (&Identities, &str),

@@ -3,6 +3,7 @@
 
 pub(in crate::engine) mod chain;
 pub(in crate::engine) mod entries;
+pub(in crate::engine) mod extraction;
 mod filling;
 pub(in crate::engine) mod frames;
 mod needs;

@@ -1,31 +1,37 @@
 //! Carries an extraction out: fetches the frames, and writes what files need of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
 use super::entries::ExtractedNode;
-use super::extraction::{Extraction, of_one_frame};
+use super::extraction::{ExtractReads, Extraction, of_one_frame};
 use super::filling::{Filling, TakesData};
 use super::frames::{FrameSource, FramesAhead, WantedFrames};
 use super::target::{ExtractTarget, Extracted};
+use crate::catalog::Catalog;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::restore::classes::ask_classes;
 use crate::engine::restore::fetch::AtOnce;
 use crate::engine::restore::other_places::OtherPlaces;
-use crate::error::Error;
+use crate::engine::restore::thaw::{WantedSegments, thaw_beside};
+use crate::error::{Error, RestoreError};
 use crate::interrupt::Interrupt;
-use crate::model::SourceName;
 use crate::model::file_node::ObjectId;
+use crate::model::{ArchiveId, StorageClass};
 use crate::progress::{Event, Observer, PROGRESS_STEP};
-use crate::store::Store;
+use crate::store::ThawRequest;
 
 /// Written bytes after which what is done is made durable and noted: a run that dies loses no more.
 const NOTED_AFTER: u64 = 512 << 20;
 
-/// Where an extraction reads, and whom it tells.
-pub struct ExtractRun<'a> {
-    /// The source.
-    pub source: &'a SourceName,
-    /// The store.
-    pub store: &'a dyn Store,
+/// An extraction from one place, with all that it needs.
+pub struct Extracting<'a> {
+    /// The source, at the place that is read.
+    pub source: &'a OpenSource<'a>,
+    /// What is extracted.
+    pub extraction: &'a Extraction,
+    /// The class that the store puts segments into now; `None` if it has no classes.
+    pub class: Option<StorageClass>,
     /// The other places of the source, for frames that are damaged or missing in this one.
     pub others: &'a OtherPlaces<'a>,
     /// How much is fetched at once.
@@ -45,14 +51,54 @@ pub struct ExtractEnd {
     pub lost: Vec<(Vec<u8>, String)>,
 }
 
-impl ExtractRun<'_> {
-    /// Fetches what is wanted of an extraction, and makes its files in the target.
-    pub(in crate::engine) fn run(
+impl Extracting<'_> {
+    /// Returns how much is fetched.
+    pub fn reads(&self, catalog: &Catalog) -> Result<ExtractReads, Error> {
+        let wanted = self.extraction.wanted(self.source, catalog)?;
+        Ok(Extraction::reads(&wanted, self.at_once.largest_whole()))
+    }
+
+    /// Requests the thaw of the segments that can't be read. Fails while any of them can't.
+    pub fn thaw(&self, request: ThawRequest, catalog: &mut Catalog) -> Result<(), Error> {
+        let segments = self.reads(catalog)?.segments();
+        let archives = self.extraction.archives();
+        let wanted = self.wanted_segments(&archives, &segments);
+        let status = thaw_beside(&wanted, request, self.others, catalog)?;
+        match status.awaited(self.source.name()) {
+            Some(awaited) => Err(RestoreError::Thawing(Box::new(awaited)).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks the store for the classes of the archives that are needed, and notes them in the catalog.
+    pub fn ask_classes(&self, catalog: &mut Catalog) -> Result<(), Error> {
+        let segments = self.reads(catalog)?.segments();
+        let archives = self.extraction.archives();
+        ask_classes(&self.wanted_segments(&archives, &segments), catalog)
+    }
+
+    fn wanted_segments<'s>(
+        &'s self,
+        archives: &'s [ArchiveId],
+        segments: &'s BTreeSet<(ArchiveId, u32)>,
+    ) -> WantedSegments<'s> {
+        WantedSegments {
+            source: self.source,
+            class: self.class,
+            archives,
+            only: Some(segments),
+            interrupt: self.interrupt,
+        }
+    }
+
+    /// Fetches the data, and makes the files in the target.
+    pub fn extract(
         &self,
-        extraction: &Extraction,
-        wanted: Vec<WantedFrames>,
         mut target: ExtractTarget<'_>,
+        catalog: &Catalog,
     ) -> Result<ExtractEnd, Error> {
+        let extraction = self.extraction;
+        let wanted = extraction.wanted(self.source, catalog)?;
         let node = |object: ObjectId| -> Result<ExtractedNode, Error> {
             Ok(extraction.chain.tree.extracted(object))
         };
@@ -62,7 +108,7 @@ impl ExtractRun<'_> {
             lost: BTreeMap::new(),
             written: 0,
         };
-        self.fetch(extraction, wanted, &mut writing)?;
+        self.fetch(wanted, &mut writing)?;
         let lost = writing.lost;
         let lost = lost.into_iter().map(|(file, why)| {
             let mut entries = (0..).zip(&extraction.selection.entries);
@@ -79,14 +125,14 @@ impl ExtractRun<'_> {
 
     fn fetch(
         &self,
-        extraction: &Extraction,
         wanted: Vec<WantedFrames>,
         writing: &mut Writing<'_, '_>,
     ) -> Result<(), Error> {
+        let extraction = self.extraction;
         let done = writing.target.frames_done();
         let wanted = without_first(wanted, done);
         let source = FrameSource {
-            store: self.store,
+            store: self.source.store.as_ref(),
             others: self.others,
             interrupt: self.interrupt,
         };
@@ -106,7 +152,7 @@ impl ExtractRun<'_> {
                     at = Some((next, Filling::new(extraction.needs(next))));
                     progress = (0, 0);
                     self.observer.event(Event::Begun {
-                        source: self.source.clone(),
+                        source: self.source.name().clone(),
                         archive: fetched.archive,
                         expected: Some(extraction.raw_bytes(next)),
                     });
@@ -135,7 +181,7 @@ impl ExtractRun<'_> {
                 if progress.0 - progress.1 >= PROGRESS_STEP {
                     progress.1 = progress.0;
                     self.observer.event(Event::Progress {
-                        source: self.source.clone(),
+                        source: self.source.name().clone(),
                         raw_bytes: progress.0,
                     });
                 }

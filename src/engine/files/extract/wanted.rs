@@ -36,6 +36,11 @@ impl<'t> AllNames<'t> {
         }
     }
 
+    /// Returns whether a path is there; an empty one is the root.
+    pub fn has(&self, path: &[u8]) -> bool {
+        self.tree.resolve(path).is_some()
+    }
+
     fn children(&self, directory: ObjectId) -> &[(ObjectId, &'t [u8], ObjectId)] {
         let begin = self.names.partition_point(|(it, _, _)| *it < directory);
         let end = self.names.partition_point(|(it, _, _)| *it <= directory);

@@ -145,6 +145,11 @@ impl PiecesTree {
         }
     }
 
+    /// Returns about how many bytes of memory it takes.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
     /// Returns what an inode is.
     pub fn extracted(&self, object: ObjectId) -> ExtractedNode {
         let inode = self.inode(object);
