@@ -77,6 +77,13 @@ fn not_kept(what: NotKept, number: u64) -> String {
     let files = count(number, "file");
     match what {
         NotKept::Owner => format!("{files}: the owner was not kept; run it as root to keep it"),
+        NotKept::Mode => {
+            format!("{files}: the permissions were not kept: the filesystem does not have them")
+        }
+        NotKept::Time => format!("{files}: the time was not kept: the filesystem does not have it"),
+        NotKept::HardLink => format!(
+            "{files}: a hard link was not kept, but copied: the filesystem does not have it"
+        ),
         NotKept::Attribute => format!(
             "{files}: an extended attribute or ACL was not kept: the filesystem does not have it, or only root can set it"
         ),
@@ -95,6 +102,9 @@ fn to_json(got: &FileGot) -> Value {
         .map(|(what, number)| {
             let name = match what {
                 NotKept::Owner => "owner",
+                NotKept::Mode => "mode",
+                NotKept::Time => "time",
+                NotKept::HardLink => "hard_link",
                 NotKept::Attribute => "attribute",
                 NotKept::Device => "device",
                 NotKept::Nested => "nested",

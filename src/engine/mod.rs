@@ -74,6 +74,8 @@ pub use files::extract::chain::{ChainArchive, FramePlace, ReadChain};
 pub use files::extract::entries::{ExtractEntry, ExtractedNode};
 pub use files::extract::extraction::{ExtractReads, Extraction};
 pub use files::extract::wanted::{AllNames, Selection};
+pub use files::extract::target::report::{Counted, Extracted, LeftOut};
+pub use files::extract::target::{ExtractOptions, ExtractTarget};
 pub use files::get::{FileGot, WantedVersion, choose_version, get_file};
 pub use files::history::{FileEvent, FileEventKind, FileHistory, VersionFacts, file_history};
 pub use files::index::SignedContents;

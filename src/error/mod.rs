@@ -4,6 +4,7 @@ mod backup;
 mod contents;
 mod copy;
 mod exit_code;
+mod extract;
 mod files;
 mod import;
 mod keys;
@@ -42,6 +43,7 @@ pub use backup::BackupError;
 pub use contents::ContentsFault;
 pub use copy::CopyError;
 pub use exit_code::ExitCode;
+pub use extract::ExtractError;
 pub use files::FilesError;
 pub use import::ImportError;
 pub use keys::KeyError;
@@ -69,6 +71,9 @@ pub enum Error {
     /// Why archives can't be copied to another store.
     #[error(transparent)]
     Copy(#[from] CopyError),
+    /// Why extracted files can't be written.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
     /// Why a file can't be looked at or brought back.
     #[error(transparent)]
     Files(#[from] FilesError),
@@ -253,6 +258,7 @@ impl Error {
             Self::Backup(error) => error.advice(),
             Self::Contents(error) => error.advice(),
             Self::Copy(error) => error.advice(),
+            Self::Extract(error) => error.advice(),
             Self::Import(error) => error.advice(),
             Self::Key(error) => error.advice(),
             Self::LedgerState(error) => error.advice(),

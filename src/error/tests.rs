@@ -7,6 +7,7 @@ use std::time::Duration;
 
 mod contents;
 mod copy;
+mod extract;
 mod files;
 mod import;
 mod mirror;
@@ -914,6 +915,7 @@ fn samples() -> Vec<Error> {
     samples.extend(mirror_link::samples());
     samples.extend(contents::samples());
     samples.extend(copy::samples());
+    samples.extend(extract::samples());
     samples.extend(files::samples());
     samples.extend(import::samples());
     samples.extend(move_home::samples());

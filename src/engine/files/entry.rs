@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -134,12 +134,49 @@ pub(super) fn open_below(
     };
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+    match rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve) {
         Ok(found) => Ok(Some(found)),
         // A link or a mount on the way is another tree.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
+        // A kernel before 5.6, or a container that does not let it through.
+        Err(Errno::NOSYS | Errno::PERM) => open_stepwise(root.as_fd(), path, flags),
         Err(errno) => Err(errno),
     }
+}
+
+/// The same for kernels that can't open a whole path so.
+fn open_stepwise(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+) -> Result<Option<OwnedFd>, Errno> {
+    let device = rustix::fs::fstat(root)?.st_dev;
+    let mut found: Option<OwnedFd> = None;
+    let mut components = path.components().peekable();
+    while let Some(component) = components.next() {
+        let name = match component {
+            Component::Normal(name) => name,
+            Component::CurDir => OsStr::new("."),
+            _ => return Ok(None),
+        };
+        let flags = match components.peek() {
+            Some(_) => OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            None => flags,
+        };
+        let at = found.as_ref().map_or(root, AsFd::as_fd);
+        let next = match rustix::fs::openat(at, name, flags, Mode::empty()) {
+            Ok(next) => next,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        let stat = rustix::fs::fstat(&next)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Symlink || (stat.st_dev != device && stat.st_ino != NESTED_STUB) {
+            return Ok(None);
+        }
+        found = Some(next);
+    }
+    Ok(found)
 }
 
 /// Returns the names in an open directory, with what each is.

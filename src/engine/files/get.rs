@@ -18,6 +18,7 @@ use super::entry::OpenTree;
 use super::history::not_found;
 use super::locate::LocatedFile;
 use super::plain_copies::{PlainCopies, PlainCopy};
+use super::rename_new::{kind, rename_new};
 use super::yesterday::{newest_at, newest_with};
 use crate::catalog::Catalog;
 use crate::config::Config;
@@ -230,14 +231,6 @@ impl CopyTarget {
     }
 }
 
-fn kind(directory: &OwnedFd, name: &OsStr) -> Result<Option<FileType>, Errno> {
-    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
-        Err(Errno::NOENT) => Ok(None),
-        Err(errno) => Err(errno),
-    }
-}
-
 /// The directory beside the target that the copy is made in.
 struct Work<'a> {
     target: &'a CopyTarget,
@@ -282,13 +275,16 @@ impl<'a> Work<'a> {
             Errno::ISDIR => FilesError::TargetIsDirectory(self.target.path.clone()).into(),
             errno => Error::file("rename the copy to", &self.target.path, errno.into()),
         };
-        match self.rename(RenameFlags::NOREPLACE) {
+        let new = Place {
+            directory: &self.directory,
+            name: OsStr::new(NEW),
+        };
+        let target = Place {
+            directory: &self.target.directory,
+            name: &self.target.name,
+        };
+        match rename_new(new, target) {
             Err(Errno::EXIST) if force => self.replace().map_err(failed)?,
-            // A filesystem without such a rename.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                self.target.require_free(force)?;
-                self.rename(RenameFlags::empty()).map_err(failed)?;
-            }
             renamed => renamed.map_err(failed)?,
         }
         rustix::fs::fsync(&self.target.directory).map_err(failed)

@@ -22,5 +22,6 @@ pub(super) mod locate;
 pub(super) mod pieces;
 pub(super) mod plain_copies;
 pub(super) mod questions;
+mod rename_new;
 pub(super) mod replay;
 pub(super) mod yesterday;

@@ -8,3 +8,4 @@ mod filling;
 pub(in crate::engine) mod frames;
 mod needs;
 pub(in crate::engine) mod wanted;
+pub(in crate::engine) mod target;

@@ -1,0 +1,71 @@
+//! Writes data to files that were made, with few of them open.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::report::LeftOut;
+use super::tree::{Standing, Tree};
+use crate::error::{Error, ExtractError};
+use crate::model::file_node::ObjectId;
+
+/// As many files are kept open.
+const OPEN: usize = 64;
+
+/// Open files, the one that was used last at the end.
+#[derive(Default)]
+pub(super) struct OpenFiles(Vec<(ObjectId, File)>);
+
+impl OpenFiles {
+    /// Writes to a file, if it is wanted. A file that gets larger than any that the target can have is left out.
+    pub(super) fn write(
+        &mut self,
+        tree: &mut Tree<'_>,
+        object: ObjectId,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let Some(number) = tree.first_of(object) else {
+            return Ok(());
+        };
+        if tree.standing(number) != Standing::Regular {
+            return Ok(());
+        }
+        let written = self.open(tree, object, number)?.write_all_at(bytes, offset);
+        let Err(source) = written else {
+            return Ok(());
+        };
+        if Errno::from_io_error(&source) == Some(Errno::FBIG) {
+            self.close(object);
+            return tree.give_up(object, LeftOut::TooLarge);
+        }
+        Err(ExtractError::Stopped {
+            doing: "write",
+            path: tree.path(number),
+            source,
+        }
+        .into())
+    }
+
+    fn open(&mut self, tree: &mut Tree<'_>, object: ObjectId, number: u32) -> Result<&File, Error> {
+        let open = match self.0.iter().rposition(|(open, _)| *open == object) {
+            Some(at) => self.0.remove(at),
+            None => {
+                let file = tree.open_file(number, OFlags::WRONLY)?;
+                if self.0.len() == OPEN {
+                    self.0.remove(0);
+                }
+                (object, File::from(file))
+            }
+        };
+        self.0.push(open);
+        Ok(&self.0.last().expect("it was pushed").1)
+    }
+
+    /// Closes a file if it is open.
+    pub(super) fn close(&mut self, object: ObjectId) {
+        self.0.retain(|(open, _)| *open != object);
+    }
+}

@@ -1,0 +1,32 @@
+//! A sample of each error of extracted files that can't be written.
+
+use std::path::PathBuf;
+
+use super::io;
+use crate::error::{Error, ExtractError};
+
+pub(super) fn samples() -> Vec<Error> {
+    let path = || PathBuf::from("/path");
+    let stopped = |source| ExtractError::Stopped {
+        doing: "write",
+        path: path(),
+        source,
+    };
+    [
+        ExtractError::TargetExists(path()),
+        ExtractError::NoDirectory(path()),
+        ExtractError::NoTree("entry 3 has the name `..`".to_owned()),
+        ExtractError::Busy(path()),
+        ExtractError::NotOwn(path()),
+        ExtractError::NotToContinue {
+            path: path(),
+            why: "it is of another extraction",
+        },
+        stopped(std::io::ErrorKind::StorageFull.into()),
+        stopped(std::io::ErrorKind::ReadOnlyFilesystem.into()),
+        stopped(io()),
+    ]
+    .into_iter()
+    .map(Error::from)
+    .collect()
+}
