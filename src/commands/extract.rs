@@ -16,8 +16,8 @@ use crate::cli::{Everywhere, Extract};
 use crate::config::{Config, Source};
 use crate::engine::{
     AllNames, AtOnce, Clock, Estimate, ExtractEnd, ExtractOptions, ExtractReads, ExtractTarget,
-    Extracting, Extraction, OpenSource, OtherPlaces, ReadChain, ReadablePlace, RunContext, StateDir,
-    SystemClock, estimate_parts, open_paced_store, plan_details,
+    Extracting, Extraction, OpenSource, OtherPlaces, ReadChain, ReadablePlace, RunContext,
+    StateDir, SystemClock, estimate_parts, open_paced_store, plan_details,
 };
 use crate::error::{Error, RequestError, RestoreError, in_words};
 use crate::interrupt::Interrupt;
@@ -122,8 +122,7 @@ impl ExtractCommand<'_> {
         let identities = ask_for_identities(file)?;
         let name = file.display().to_string();
         let by = (&identities, name.as_str());
-        let chain =
-            ReadChain::of_plan(self.config, self.source, &plan, by, catalog, self.context)?;
+        let chain = ReadChain::of_plan(self.config, self.source, &plan, by, catalog, self.context)?;
         let selection = {
             let names = AllNames::of(&chain.tree);
             let paths = wanted.resolve(&names, (self.config, archive), catalog)?;
@@ -289,7 +288,10 @@ impl ExtractCommand<'_> {
                     let reads = extracting.reads(catalog)?;
                     let cost = self.estimate(extracting, &reads, catalog)?;
                     cost.refuse(thawing.tier, thawing.max_cost)?;
-                    confirm(Agreed::by(self.args.yes), "The segments are cold. Thaw them?")?;
+                    confirm(
+                        Agreed::by(self.args.yes),
+                        "The segments are cold. Thaw them?",
+                    )?;
                 }
                 ended => return ended,
             }
@@ -332,7 +334,12 @@ impl ExtractCommand<'_> {
     fn open_store(&self, source: &Source) -> Result<Box<dyn Store + '_>, Error> {
         let pace = RequestPace::new(self.args.thawing.requests_per_second);
         let store = self.config.store_of(source)?;
-        open_paced_store(store, self.context.observer, self.args.limit.as_ref(), &pace)
+        open_paced_store(
+            store,
+            self.context.observer,
+            self.args.limit.as_ref(),
+            &pace,
+        )
     }
 
     /// Returns the places that a frame can be taken from if it is damaged in the one that is read.
@@ -342,7 +349,12 @@ impl ExtractCommand<'_> {
         catalog: &Catalog,
     ) -> Result<OtherPlaces<'_>, Error> {
         let home = (self.config, self.source);
-        OtherPlaces::beside(home, (place, home_is_silent), catalog, self.context.observer)
+        OtherPlaces::beside(
+            home,
+            (place, home_is_silent),
+            catalog,
+            self.context.observer,
+        )
     }
 
     fn warn(&self, message: String) {

@@ -3,13 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::look::LookingAt;
+use super::not_kept;
 use super::output::{answer_json, answer_lines, count};
 use super::today;
 use crate::cli::{Everywhere, Get};
 use crate::config::Config;
-use crate::engine::{
-    Clock, FileGot, NotKept, SystemClock, WantedVersion, choose_version, get_file,
-};
+use crate::engine::{Clock, FileGot, SystemClock, WantedVersion, choose_version, get_file};
 use crate::error::{Error, FilesError};
 use crate::interrupt::Interrupt;
 use crate::model::SnapshotName;
@@ -33,7 +32,7 @@ pub(super) fn run(args: &Get, everywhere: &Everywhere) -> Result<(), Error> {
     let interrupt = Interrupt::of_this_process();
     let got = get_file(&file, copy, args.to.as_deref(), args.force, interrupt)?;
     for (what, number) in &got.copied.not_kept {
-        warn(not_kept(*what, *number));
+        warn(not_kept::in_words(*what, *number));
     }
     if everywhere.json {
         return answer_json(&to_json(&got));
@@ -73,48 +72,16 @@ fn wanted(
     })
 }
 
-fn not_kept(what: NotKept, number: u64) -> String {
-    let files = count(number, "file");
-    match what {
-        NotKept::Owner => format!("{files}: the owner was not kept; run it as root to keep it"),
-        NotKept::Mode => {
-            format!("{files}: the permissions were not kept: the filesystem does not have them")
-        }
-        NotKept::Time => format!("{files}: the time was not kept: the filesystem does not have it"),
-        NotKept::HardLink => format!(
-            "{files}: a hard link was not kept, but copied: the filesystem does not have it"
-        ),
-        NotKept::Attribute => format!(
-            "{files}: an extended attribute or ACL was not kept: the filesystem does not have it, or only root can set it"
-        ),
-        NotKept::Device => format!("{files} left out: only root can make a device"),
-        NotKept::Nested => format!(
-            "{files} left empty: a nested subvolume or a mount is there, and no snapshot has what is in it"
-        ),
-    }
-}
-
 fn to_json(got: &FileGot) -> Value {
-    let not_kept: Map<String, Value> = got
+    let lacks: Map<String, Value> = got
         .copied
         .not_kept
         .iter()
-        .map(|(what, number)| {
-            let name = match what {
-                NotKept::Owner => "owner",
-                NotKept::Mode => "mode",
-                NotKept::Time => "time",
-                NotKept::HardLink => "hard_link",
-                NotKept::Attribute => "attribute",
-                NotKept::Device => "device",
-                NotKept::Nested => "nested",
-            };
-            (name.to_owned(), json!(number))
-        })
+        .map(|(what, number)| (not_kept::name(*what).to_owned(), json!(number)))
         .collect();
     json!({
         "snapshot": got.name, "from": shown(&got.from), "to": shown(&got.to),
         "files": got.copied.entries, "bytes": got.copied.bytes,
-        "shared_bytes": got.copied.shared_bytes, "not_kept": not_kept,
+        "shared_bytes": got.copied.shared_bytes, "not_kept": lacks,
     })
 }

@@ -32,6 +32,7 @@ pub(crate) mod mirror;
 mod mirror_server;
 mod move_home;
 pub(crate) mod night;
+mod not_kept;
 mod output;
 pub(crate) mod plan;
 mod priority;

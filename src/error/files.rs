@@ -55,6 +55,24 @@ pub enum FilesError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The data of some files can't be had.
+    #[error(
+        "left out {lost} of the files, whose data is damaged or missing in every place; the others are extracted"
+    )]
+    DataLost {
+        /// How many files.
+        lost: u64,
+    },
+    /// The target could not hold everything.
+    #[error(
+        "extracted, but the target does not have everything as it was archived: {left_out} left out, {not_kept} without something"
+    )]
+    NotAllKept {
+        /// How many names were left out.
+        left_out: u64,
+        /// The most names that lack one and the same thing.
+        not_kept: u64,
+    },
     /// The file is in a nested subvolume.
     #[error("no snapshot of `{source_name}` has what is in {}: it is a subvolume of its own", nested.display())]
     Nested {
@@ -187,6 +205,12 @@ impl FilesError {
             )),
             Self::InNoCopy { .. } => exit(ExitCode::Failed).hint(
                 "check the path; it is below the subvolume's root, and a link on the way is not followed",
+            ),
+            Self::DataLost { .. } => exit(ExitCode::Integrity).hint(
+                "run `coldchain verify --deep` to see what is damaged, and take these files from another --date; `coldchain history` lists their versions",
+            ),
+            Self::NotAllKept { .. } => exit(ExitCode::Later).hint(
+                "run it as root, or with --to on another filesystem, such as ext4 or btrfs, to keep more; --devices makes devices",
             ),
             Self::TooManyPieces { .. } => exit(ExitCode::Failed).hint(
                 "raise `memory_limit` in the config, or restore the whole date with `coldchain restore`",

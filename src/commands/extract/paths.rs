@@ -53,7 +53,8 @@ impl<'a> Wanted<'a> {
         }
         if wanted.typed.is_empty() {
             return Err(RequestError::CommandLine(
-                "name what to bring back: a path below the source's root, or `/` for everything".to_owned(),
+                "name what to bring back: a path below the source's root, or `/` for everything"
+                    .to_owned(),
             )
             .into());
         }
@@ -141,7 +142,9 @@ impl<'a> Wanted<'a> {
             snapshot: None,
         };
         // The index is only for the hint.
-        let index = FileIndex::open_if_any(config, self.source, catalog).ok().flatten();
+        let index = FileIndex::open_if_any(config, self.source, catalog)
+            .ok()
+            .flatten();
         if let Some(index) = index
             && let Ok(indexed) = index.archive(self.source, WhichIndexed::Archive(archive))
             && let Ok(error) = index.not_in_archive(&file, indexed)
@@ -173,6 +176,10 @@ fn listed(list: &Path, end: u8) -> Result<Vec<PathBuf>, Error> {
     if bytes.len() as u64 > LONGEST_LIST {
         return Err(failed(io::Error::other("it has more than 256 MiB")));
     }
-    let paths = bytes.split(|byte| *byte == end).filter(|path| !path.is_empty());
-    Ok(paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect())
+    let paths = bytes
+        .split(|byte| *byte == end)
+        .filter(|path| !path.is_empty());
+    Ok(paths
+        .map(|path| PathBuf::from(OsStr::from_bytes(path)))
+        .collect())
 }

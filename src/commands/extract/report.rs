@@ -9,11 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::PlannedExtraction;
 use crate::cli::Everywhere;
+use crate::commands::not_kept;
 use crate::commands::output::{answer, answer_json, answer_lines, count};
 use crate::commands::restore::report::{cost_in_words, thaw_in_json};
-use crate::engine::{
-    Counted, Estimate, ExtractEnd, ExtractReads, LeftOut, NotKept, ReadablePlace,
-};
+use crate::engine::{Counted, Estimate, ExtractEnd, ExtractReads, LeftOut, ReadablePlace};
 use crate::error::{Error, FilesError};
 use crate::model::size::Bytes;
 use crate::model::{Line, Tier};
@@ -108,10 +107,13 @@ pub(super) fn tell_end(
     let plan = &planned.plan;
     let extracted = &end.extracted;
     for (what, counted) in &extracted.left_out {
-        warn(&with_paths(left_out(*what, counted.count), counted));
+        warn(with_paths(left_out(*what, counted.count), counted));
     }
     for (what, counted) in &extracted.not_kept {
-        warn(&with_paths(not_kept(*what, counted.count), counted));
+        warn(with_paths(
+            not_kept::in_words(*what, counted.count),
+            counted,
+        ));
     }
     if everywhere.json {
         let lost = end
@@ -121,7 +123,7 @@ pub(super) fn tell_end(
         return answer_json(&json!({
             "event": "done", "source": plan.source, "date": plan.date, "directory": shown(to),
             "files": extracted.entries, "bytes": extracted.bytes,
-            "not_kept": counts(&extracted.not_kept, not_kept_name),
+            "not_kept": counts(&extracted.not_kept, not_kept::name),
             "left_out": counts(&extracted.left_out, left_out_name),
             "lost": lost.collect::<Vec<_>>(),
         }));
@@ -155,6 +157,32 @@ pub(super) fn verdict(end: &ExtractEnd) -> Result<(), Error> {
         not_kept: extracted.not_kept.values().map(sum).max().unwrap_or(0),
     }
     .into())
+}
+
+fn left_out(what: LeftOut, number: u64) -> String {
+    let files = count(number, "file");
+    match what {
+        LeftOut::Data => format!("{files} left out: the data can't be had"),
+        LeftOut::Device => format!("{files} left out: devices are made by root, with --devices"),
+        LeftOut::Name => format!("{files} left out: the filesystem can't have the name"),
+        LeftOut::SameName => {
+            format!("{files} left out: the filesystem takes the name for that of another file here")
+        }
+        LeftOut::TooLarge => format!("{files} left out: larger than the filesystem can have"),
+        LeftOut::Kind => format!("{files} left out: the filesystem has no such kind of file"),
+    }
+}
+
+/// Returns its name in JSON.
+fn left_out_name(what: LeftOut) -> &'static str {
+    match what {
+        LeftOut::Data => "data",
+        LeftOut::Device => "device",
+        LeftOut::Name => "name",
+        LeftOut::SameName => "same_name",
+        LeftOut::TooLarge => "too_large",
+        LeftOut::Kind => "kind",
+    }
 }
 
 /// Returns a path for people.

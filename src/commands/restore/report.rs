@@ -71,9 +71,24 @@ pub(super) fn to_json(
     room: Room,
     tier: Tier,
 ) -> Result<Value, Error> {
-    // Sums that are not valid are left out.
     let usd_total = estimate.usd_total(tier)?;
-    let thaw = usd_total.map(|_| {
+    let thaw = thaw_in_json(estimate, tier)?;
+    Ok(json!({
+        "source": plan.source, "date": plan.date, "archives": plan.archives,
+        "segments": details.segments, "sealed_bytes": details.sealed_bytes,
+        "raw_bytes": details.raw_bytes, "thaw": thaw,
+        "disk_bytes": room.needed, "free_bytes": room.free, "standing": room.standing,
+        "usd_total": usd_total.map(Usd::as_number),
+    }))
+}
+
+/// Returns what a thaw takes by each tier; `None` if prices are not known.
+pub(in crate::commands) fn thaw_in_json(
+    estimate: &Estimate,
+    tier: Tier,
+) -> Result<Option<Value>, Error> {
+    // Sums that are not valid are left out.
+    let thaw = estimate.usd_total(tier)?.map(|_| {
         let tiers: Vec<Value> = estimate
             .cost
             .tiers
@@ -86,13 +101,7 @@ pub(super) fn to_json(
             .collect();
         json!({"segments": estimate.cost.segments_to_thaw(), "tiers": tiers})
     });
-    Ok(json!({
-        "source": plan.source, "date": plan.date, "archives": plan.archives,
-        "segments": details.segments, "sealed_bytes": details.sealed_bytes,
-        "raw_bytes": details.raw_bytes, "thaw": thaw,
-        "disk_bytes": room.needed, "free_bytes": room.free, "standing": room.standing,
-        "usd_total": usd_total.map(Usd::as_number),
-    }))
+    Ok(thaw)
 }
 
 /// Returns a restore as text: its archives, and its cost if prices are known.
@@ -153,7 +162,8 @@ fn mirror_of(site: &CopySite) -> Option<String> {
     }
 }
 
-fn cost_in_words(estimate: &Estimate) -> String {
+/// Returns what is to be thawed and what it costs, if prices are known.
+pub(in crate::commands) fn cost_in_words(estimate: &Estimate) -> String {
     let cost = &estimate.cost;
     match estimate.pricing {
         Pricing::Known => describe_cost(cost),

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Source, StoreConfig};
-use crate::engine::copy::places::ReadablePlace;
 use crate::engine::context::open_source::{open_impatient_store, store_url};
+use crate::engine::copy::places::ReadablePlace;
 use crate::engine::restore::fetch::{WantedSegment, fetch};
 use crate::error::{Error, RestoreError, in_words};
 use crate::model::SourceName;

@@ -17,7 +17,7 @@ pub(super) trait TakesData {
     fn write(&mut self, file: ObjectId, at: u64, bytes: &[u8]) -> Result<(), Self::Error>;
 
     /// Some data of a file can't be had.
-    fn give_up(&mut self, file: ObjectId, why: &str);
+    fn give_up(&mut self, file: ObjectId, why: &str) -> Result<(), Self::Error>;
 }
 
 /// The needs of an archive, of which some are met.
@@ -67,12 +67,18 @@ impl Filling {
     }
 
     /// The bytes of a frame can't be had.
-    pub(super) fn lost<T: TakesData>(&mut self, range: &Range<u64>, why: &str, target: &mut T) {
+    pub(super) fn lost<T: TakesData>(
+        &mut self,
+        range: &Range<u64>,
+        why: &str,
+        target: &mut T,
+    ) -> Result<(), T::Error> {
         for need in self.begin(range) {
-            target.give_up(need.file, why);
+            target.give_up(need.file, why)?;
         }
         // Nothing more of these files is of use.
         self.begins.clear();
+        Ok(())
     }
 
     /// Returns whether what follows needs nothing of the frames so far.
@@ -138,10 +144,7 @@ impl Filling {
                 self.unpacked = Some((span.start, unpacked));
                 written
             }
-            Err(error) => {
-                target.give_up(need.file, &error.to_string());
-                Ok(())
-            }
+            Err(error) => target.give_up(need.file, &error.to_string()),
         }
     }
 

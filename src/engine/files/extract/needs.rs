@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::chain::{ChainArchive, FramePlace};
-use crate::engine::files::pieces::piece::{Piece, PieceSource};
+use crate::engine::files::pieces::piece::Piece;
 use crate::engine::files::pieces::tree::PiecesTree;
 use crate::model::file_node::ObjectId;
 
@@ -62,14 +62,4 @@ pub(super) fn frames_of(archive: &ChainArchive, needs: &[Need]) -> Result<Vec<Fr
         }
     }
     Ok(frames)
-}
-
-impl Need {
-    /// Returns the encoded data that it is a part of, if it is.
-    pub(super) fn encoded(&self) -> Option<crate::engine::files::pieces::piece::Encoded> {
-        match self.piece.source {
-            PieceSource::Encoded(encoded) => Some(encoded),
-            PieceSource::Run(_) => None,
-        }
-    }
 }

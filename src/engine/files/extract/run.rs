@@ -7,7 +7,8 @@ use super::entries::ExtractedNode;
 use super::extraction::{ExtractReads, Extraction, of_one_frame};
 use super::filling::{Filling, TakesData};
 use super::frames::{FrameSource, FramesAhead, WantedFrames};
-use super::target::{ExtractTarget, Extracted};
+use super::target::ExtractTarget;
+use super::target::report::Extracted;
 use crate::catalog::Catalog;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::restore::classes::ask_classes;
@@ -123,11 +124,7 @@ impl Extracting<'_> {
         })
     }
 
-    fn fetch(
-        &self,
-        wanted: Vec<WantedFrames>,
-        writing: &mut Writing<'_, '_>,
-    ) -> Result<(), Error> {
+    fn fetch(&self, wanted: Vec<WantedFrames>, writing: &mut Writing<'_, '_>) -> Result<(), Error> {
         let extraction = self.extraction;
         let done = writing.target.frames_done();
         let wanted = without_first(wanted, done);
@@ -146,7 +143,10 @@ impl Extracting<'_> {
         let mut progress = (0, 0);
         thread::scope(|scope| {
             for fetched in FramesAhead::start(scope, source, wanted, self.at_once) {
-                if at.as_ref().is_none_or(|(at, _)| archives[*at].id() != fetched.archive) {
+                if at
+                    .as_ref()
+                    .is_none_or(|(at, _)| archives[*at].id() != fetched.archive)
+                {
                     let next = archives.iter().position(|it| it.id() == fetched.archive);
                     let next = next.expect("frames are of the chain");
                     at = Some((next, Filling::new(extraction.needs(next))));
@@ -165,8 +165,9 @@ impl Extracting<'_> {
                 let range = archives[*number].raw_range(place);
                 let ended = match fetched.raw {
                     Ok(raw) => filling.frame(&range, &raw, writing),
-                    Err(error) => of_one_frame(error)
-                        .map(|why| filling.lost(&range, &why, writing)),
+                    Err(error) => {
+                        of_one_frame(error).and_then(|why| filling.lost(&range, &why, writing))
+                    }
                 };
                 if let Err(error) = ended {
                     // What was written by now need not be fetched again.
@@ -240,11 +241,11 @@ impl TakesData for Writing<'_, '_> {
         self.target.write(file, at, bytes)
     }
 
-    fn give_up(&mut self, file: ObjectId, why: &str) {
+    fn give_up(&mut self, file: ObjectId, why: &str) -> Result<(), Error> {
         if self.lost.contains_key(&file) {
-            return;
+            return Ok(());
         }
-        self.target.give_up(file);
         self.lost.insert(file, why.to_owned());
+        self.target.give_up(file)
     }
 }

@@ -13,8 +13,8 @@ mod tests;
 
 use std::sync::Arc;
 
-pub(in crate::engine) use ahead::{FetchedFrame, FramesAhead};
-pub(in crate::engine) use plan::{FrameRequest, ObjectPart, StoreReads, plan_frames};
+pub(in crate::engine) use ahead::FramesAhead;
+pub(in crate::engine) use plan::{FrameRequest, StoreReads, plan_frames};
 pub(in crate::engine) use source::FrameSource;
 
 use crate::engine::restore::fetch::WantedSegment;
