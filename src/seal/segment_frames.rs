@@ -11,7 +11,6 @@ use std::sync::Arc;
 use age::Decryptor;
 use age::stream::StreamReader;
 use zstd::bulk::Decompressor;
-use zstd::zstd_safe::DParameter;
 
 use super::archive_key::ArchiveKey;
 use super::error::SealError;
@@ -77,17 +76,17 @@ impl SegmentFrames {
         });
         let frames = Self {
             ends: ends.collect(),
-            layout: Arc::clone(&layout),
+            layout,
             lengths,
         };
-        for (number, frame) in (0..).zip(&layout.frames) {
+        for (number, frame) in (0..).zip(&frames.layout.frames) {
             let longest = zstd::zstd_safe::compress_bound(frames.raw_len(number)) as u64;
             let compressed = u64::from(frame.compressed_bytes);
             if !(1..=longest).contains(&compressed) {
                 return refuse("bytes in a compressed frame", longest, compressed);
             }
         }
-        let plain = end + SeekTable::encoded_bytes(layout.frames.len()) as u64;
+        let plain = end + SeekTable::encoded_bytes(frames.ends.len()) as u64;
         let sealed = frames.header_bytes() + plain + plain.div_ceil(CHUNK) * TAG;
         if sealed != lengths.sealed_bytes {
             return refuse("bytes in the object", lengths.sealed_bytes, sealed);
@@ -141,9 +140,7 @@ impl SegmentFrames {
                 got: end.unwrap_or(u64::MAX),
             });
         }
-        let mut zstd = Decompressor::new().map_err(|source| SealError::Compressor { source })?;
-        zstd.set_parameter(DParameter::WindowLogMax(LARGEST_FRAME_LOG))
-            .map_err(|source| SealError::Compressor { source })?;
+        let zstd = Decompressor::new().map_err(|source| SealError::Compressor { source })?;
         Ok(FrameReader {
             frames: self,
             key,
@@ -206,7 +203,8 @@ impl FrameReader<'_> {
         }
         opened?;
         let expected = self.frames.raw_len(frame);
-        // The most that zstd may write, so that no frame takes more memory than it should have.
+        // The most that zstd may write. It decompresses a frame that is here as a whole right into this, and takes no
+        // memory for a window, whatever the header of the frame asks for.
         let mut raw = Vec::with_capacity(expected);
         self.zstd
             .decompress_to_buffer(&self.compressed, &mut raw)

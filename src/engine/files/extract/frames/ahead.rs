@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::plan::{FrameRequest, ObjectPart, StoreReads, plan_frames};
 use super::source::{FrameSource, NoRanges};
-use super::{FrameTarget, WantedFrames};
+use super::wanted::{FrameTarget, WantedFrames};
 use crate::engine::restore::fetch::AtOnce;
 use crate::engine::restore::prefetch::Prefetch;
 use crate::error::Error;

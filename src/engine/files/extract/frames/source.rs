@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::plan::{FrameRequest, ObjectPart};
-use super::{FrameTarget, WantedFrames};
+use super::wanted::{FrameTarget, WantedFrames};
 use crate::engine::restore::fetch::WantedSegment;
 use crate::engine::restore::other_places::{OtherPlaces, fetch_somewhere, take_elsewhere};
 use crate::error::{Error, in_words};
@@ -87,19 +87,17 @@ impl FrameSource<'_> {
         };
         let mut reader = part
             .as_ref()
-            .ok()
             .map(|part| places.open(&wanted.key, part.at, &part.bytes));
         for &frame in &request.frames {
-            let read = match (&part, &mut reader) {
-                (Err(Trouble::Store(error)), _) => Err(error.again().into()),
-                (Err(trouble), _) => self.mend(wanted, places, frame, trouble),
-                (Ok(_), Some(Ok(reader))) => reader.read(frame).or_else(|error| {
+            let read = match &mut reader {
+                Err(Trouble::Store(error)) => Err(error.again().into()),
+                Err(trouble) => self.mend(wanted, places, frame, trouble),
+                Ok(Ok(reader)) => reader.read(frame).or_else(|error| {
                     self.mend(wanted, places, frame, &Trouble::Damaged(in_words(&error)))
                 }),
-                (Ok(_), Some(Err(error))) => {
+                Ok(Err(error)) => {
                     self.mend(wanted, places, frame, &Trouble::Damaged(in_words(error)))
                 }
-                (Ok(_), None) => unreachable!("what was read is opened"),
             };
             let read = self.interrupt.check().and(read);
             if !give(read) {

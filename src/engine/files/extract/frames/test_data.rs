@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::WantedFrames;
+use super::wanted::WantedFrames;
 use crate::engine::restore::fetch::tests::stored;
 use crate::seal::{ArchiveKey, SealOptions, Sealed, SealedSegment, Sealer};
 use crate::store::{ErrorKind, Layer, Locator, MemoryStore, Operation, Store, StoreError};

@@ -8,9 +8,11 @@ use crate::config::{ColdDir, StoreConfig};
 use crate::engine::restore::fetch::AtOnce;
 use crate::engine::restore::fetch::tests::at_once;
 use crate::engine::restore::other_places::OtherPlaces;
+use crate::error::{Error, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::{Sha256, Signal, StorageClass};
 use crate::progress::{Event, Observer, Quiet};
+use crate::seal::{ArchiveKey, SegmentFrames, SegmentLayout, SegmentLengths};
 use crate::store::{DEFAULT_LISTING_BYTES, DirStore, ErrorKind, NewObject, ObjectKind, Store};
 
 /// Fetches, and requires what was asked for, in order.
