@@ -94,7 +94,12 @@ impl Machine {
 
     /// A machine that has run `init` for [`LIVE_CONFIG`], with an empty subvolume `$FS/home`.
     pub fn with_subvolume(mib: u64) -> Self {
-        let machine = Self::with(Some(LoopFs::new(mib)));
+        Self::with_subvolume_on(LoopFs::new(mib))
+    }
+
+    /// The same on a filesystem that is there.
+    pub fn with_subvolume_on(btrfs: LoopFs) -> Self {
+        let machine = Self::with(Some(btrfs));
         machine.btrfs().subvolume("home");
         machine.init(LIVE_CONFIG);
         machine

@@ -6,5 +6,6 @@ mod common;
 mod busy_tree;
 mod clone_range;
 mod contents;
+mod extracted;
 mod oracle;
 mod replay_rules;
