@@ -73,6 +73,7 @@ pub use files::difference::ContentDifference;
 pub use files::extract::chain::{ChainArchive, FramePlace, ReadChain};
 pub use files::extract::entries::{ExtractEntry, ExtractedNode};
 pub use files::extract::extraction::{ExtractReads, Extraction};
+pub use files::extract::reading::FileReader;
 pub use files::extract::run::{ExtractEnd, Extracting};
 pub use files::extract::target::report::{Counted, Extracted, LeftOut};
 pub use files::extract::target::{ExtractOptions, ExtractTarget};

@@ -18,7 +18,7 @@ use crate::model::{ArchiveId, SnapshotName};
 const LONGEST_LIST: u64 = 256 << 20;
 
 /// What the command line asks for.
-pub(super) struct Wanted<'a> {
+pub(in crate::commands) struct Wanted<'a> {
     pub(super) source: &'a Source,
     /// The snapshot that the first path leads into, if it leads into one.
     snapshot: Option<SnapshotName>,

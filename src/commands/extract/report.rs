@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::PlannedExtraction;
+use super::command::PlannedExtraction;
 use crate::cli::Everywhere;
 use crate::commands::not_kept;
 use crate::commands::output::{answer, answer_json, answer_lines, count};
@@ -144,8 +144,10 @@ pub(super) fn tell_end(
 /// Returns the error if not all was made as it was archived.
 pub(super) fn verdict(end: &ExtractEnd) -> Result<(), Error> {
     let extracted = &end.extracted;
-    if !end.lost.is_empty() {
-        let lost = end.lost.len() as u64;
+    // Also what an earlier run gave up, whose work this one has finished.
+    let data = extracted.left_out.get(&LeftOut::Data);
+    let lost = (end.lost.len() as u64).max(data.map_or(0, |lost| lost.count));
+    if lost > 0 {
         return Err(FilesError::DataLost { lost }.into());
     }
     if extracted.left_out.is_empty() && extracted.not_kept.is_empty() {

@@ -7,6 +7,7 @@ pub(in crate::engine) mod extraction;
 mod filling;
 pub(in crate::engine) mod frames;
 mod needs;
+pub(in crate::engine) mod reading;
 pub(in crate::engine) mod run;
 pub(in crate::engine) mod target;
 pub(in crate::engine) mod wanted;

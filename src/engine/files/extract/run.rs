@@ -109,7 +109,9 @@ impl Extracting<'_> {
             lost: BTreeMap::new(),
             written: 0,
         };
-        self.fetch(wanted, &mut writing)?;
+        if !writing.target.is_complete() {
+            self.fetch(wanted, &mut writing)?;
+        }
         let lost = writing.lost;
         let lost = lost.into_iter().map(|(file, why)| {
             let mut entries = (0..).zip(&extraction.selection.entries);

@@ -106,10 +106,12 @@ impl<'t> AllNames<'t> {
         selecting.finish()
     }
 
-    /// Selects everything, as a directory of this name.
-    pub fn select_all(&self, name: &[u8]) -> Selection {
+    /// Selects what a path names, which the tree must have, under another name and without the directories that lead to it.
+    pub fn select_as(&self, path: &[u8], name: &[u8]) -> Selection {
         let mut selecting = Selecting::new(self);
-        selecting.add_tree(None, name, ObjectId::ROOT);
+        if let Some(object) = self.tree.resolve(path) {
+            selecting.add_tree(None, name, object);
+        }
         selecting.finish()
     }
 }

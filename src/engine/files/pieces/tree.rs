@@ -169,8 +169,17 @@ impl PiecesTree {
 
     /// Returns the pieces of a file, none of which goes beyond its end.
     pub fn pieces(&self, file: ObjectId) -> impl Iterator<Item = Piece> {
+        self.pieces_within(file, 0..u64::MAX)
+    }
+
+    /// Returns the pieces of a range of a file, cut at its ends.
+    pub fn pieces_within(
+        &self,
+        file: ObjectId,
+        range: std::ops::Range<u64>,
+    ) -> impl Iterator<Item = Piece> {
         let inode = self.inode(file);
-        inode.data.within(0..inode.size)
+        inode.data.within(range.start..range.end.min(inode.size))
     }
 
     /// Returns the kind of an inode.

@@ -141,6 +141,13 @@ impl<'a> ExtractTarget<'a> {
         self.journal.frames
     }
 
+    /// Leaves the directory as it is. Nothing is kept there for a later run if that could not continue from it.
+    pub fn leave(self) {
+        if self.journal.frames == 0 && !self.is_complete() {
+            self.work.remove();
+        }
+    }
+
     /// Whether an earlier run has made everything, so that no data is wanted any more.
     pub fn is_complete(&self) -> bool {
         self.journal.publishing.is_some()

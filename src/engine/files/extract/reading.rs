@@ -1,0 +1,190 @@
+//! Reads files of an archive at any place, a few frames at a time.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::chain::{FramePlace, ReadChain};
+use super::frames::{FrameSource, FrameTarget, WantedFrames};
+use crate::catalog::Catalog;
+use crate::engine::context::open_source::OpenSource;
+use crate::engine::files::pieces::encoded::unpack;
+use crate::engine::files::pieces::piece::{Encoded, Piece, PieceSource};
+use crate::engine::restore::fetch::WantedSegment;
+use crate::engine::restore::other_places::OtherPlaces;
+use crate::error::{ContentsFault, Error, in_words};
+use crate::interrupt::Interrupt;
+use crate::model::file_node::ObjectId;
+
+/// The files of a chain's last archive, at a place that can be read.
+pub struct FileReader<'a> {
+    chain: &'a ReadChain,
+    source: FrameSource<'a>,
+    /// Of each archive its segments.
+    segments: Vec<Vec<FrameTarget>>,
+    cache: FrameCache,
+}
+
+/// A frame, by the place of its archive in the chain.
+type CachedFrame = ((u32, FramePlace), Arc<Vec<u8>>);
+
+/// The frames that were read last.
+struct FrameCache {
+    /// The one that was used last is at the end.
+    frames: Mutex<VecDeque<CachedFrame>>,
+    most: usize,
+}
+
+impl<'a> FileReader<'a> {
+    /// Prepares to read. At most `memory` bytes of frames are kept, but always two.
+    pub fn new(
+        chain: &'a ReadChain,
+        source: &'a OpenSource<'a>,
+        others: &'a OtherPlaces<'a>,
+        (memory, interrupt): (u64, &'a Interrupt),
+        catalog: &Catalog,
+    ) -> Result<Self, Error> {
+        let mut segments = Vec::new();
+        let mut largest = 1;
+        for archive in &chain.archives {
+            let rows = catalog.segments(&archive.id())?;
+            let of_it = WantedSegment::of(source, &archive.entry, &rows).into_iter();
+            let of_it = of_it.zip(&archive.layouts).map(|(segment, layout)| {
+                FrameTarget::new(WantedFrames {
+                    segment,
+                    layout: layout.clone(),
+                    key: archive.key.clone(),
+                    frame_size: u32::try_from(archive.entry.frame_size).unwrap_or(u32::MAX),
+                    frames: Vec::new(),
+                })
+            });
+            segments.push(of_it.collect());
+            largest = largest.max(archive.entry.frame_size);
+        }
+        let most = usize::try_from(memory / largest).unwrap_or(usize::MAX);
+        Ok(Self {
+            chain,
+            source: FrameSource {
+                store: source.store.as_ref(),
+                others,
+                interrupt,
+            },
+            segments,
+            cache: FrameCache {
+                frames: Mutex::default(),
+                most: most.max(2),
+            },
+        })
+    }
+
+    /// Returns a range of a file, cut at its end. Holes are zeros.
+    pub fn read(&self, file: ObjectId, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        let size = self.chain.tree.size_of(file);
+        let range = range.start.min(size)..range.end.min(size);
+        let mut data = vec![0; to_usize(range.end - range.start)];
+        for piece in self.chain.tree.pieces_within(file, range.clone()) {
+            let at = to_usize(piece.at - range.start);
+            let into = &mut data[at..][..to_usize(piece.bytes)];
+            match piece.source {
+                PieceSource::Run(run) => {
+                    let mut done = 0;
+                    for (place, bytes) in run.parts(0..piece.bytes) {
+                        let part = &mut into[done..][..to_usize(bytes)];
+                        self.copy(run.archive, place, part)?;
+                        done += part.len();
+                    }
+                }
+                PieceSource::Encoded(encoded) => self.copy_encoded(&piece, encoded, into)?,
+            }
+        }
+        Ok(data)
+    }
+
+    fn copy_encoded(&self, piece: &Piece, encoded: Encoded, into: &mut [u8]) -> Result<(), Error> {
+        let mut packed = vec![0; to_usize(encoded.bytes.into())];
+        self.copy(encoded.archive, encoded.at, &mut packed)?;
+        let archive = self.chain.archives[encoded.archive as usize].id();
+        let unusable = |what: String| Error::Contents(ContentsFault::Unusable { archive, what });
+        let all = unpack(
+            &packed,
+            encoded.compression,
+            to_usize(encoded.unpacked.into()),
+        )
+        .map_err(|error| unusable(in_words(&error)))?;
+        let from = to_usize(encoded.from.into());
+        let part = all.get(from..from + to_usize(piece.bytes));
+        let part = part.ok_or_else(|| {
+            unusable("they name bytes that compressed data does not have".to_owned())
+        })?;
+        into.copy_from_slice(part);
+        Ok(())
+    }
+
+    /// Copies bytes of a stream.
+    fn copy(&self, archive: u32, at: u64, into: &mut [u8]) -> Result<(), Error> {
+        let of = &self.chain.archives[archive as usize];
+        let mut done = 0;
+        while done < into.len() {
+            let next = at + done as u64;
+            if next >= of.entry.raw_bytes {
+                return Err(ContentsFault::Unusable {
+                    archive: of.id(),
+                    what: format!(
+                        "they name the byte {next} of a stream of {}",
+                        of.entry.raw_bytes
+                    ),
+                }
+                .into());
+            }
+            let place = of.frame_at(next);
+            let frame = self.frame(archive, place)?;
+            let range = of.raw_range(place);
+            let from = to_usize(next - range.start);
+            let part = &frame[from..];
+            let part = &part[..part.len().min(into.len() - done)];
+            into[done..][..part.len()].copy_from_slice(part);
+            done += part.len();
+        }
+        Ok(())
+    }
+
+    fn frame(&self, archive: u32, place: FramePlace) -> Result<Arc<Vec<u8>>, Error> {
+        let key = (archive, place);
+        if let Some(frame) = self.cache.get(key) {
+            return Ok(frame);
+        }
+        let target = &self.segments[archive as usize][place.segment as usize];
+        let frame = Arc::new(self.source.frame(target, place.frame)?);
+        self.cache.put(key, &frame);
+        Ok(frame)
+    }
+}
+
+impl FrameCache {
+    fn get(&self, key: (u32, FramePlace)) -> Option<Arc<Vec<u8>>> {
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = frames.iter().rposition(|(it, _)| *it == key)?;
+        let found = frames.remove(at)?;
+        let frame = Arc::clone(&found.1);
+        frames.push_back(found);
+        Some(frame)
+    }
+
+    fn put(&self, key: (u32, FramePlace), frame: &Arc<Vec<u8>>) {
+        let mut frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        frames.push_back((key, Arc::clone(frame)));
+        while frames.len() > self.most {
+            frames.pop_front();
+        }
+    }
+}
+
+impl std::fmt::Debug for FileReader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileReader").finish_non_exhaustive()
+    }
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).expect("a range that is read fits into memory")
+}
