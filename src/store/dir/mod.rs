@@ -17,8 +17,7 @@ mod write;
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -334,7 +333,7 @@ impl Store for DirStore {
     }
 
     fn get_range(&self, locator: &Locator, offset: u64, len: u64) -> Result<Vec<u8>, StoreError> {
-        let (file, bytes) = self.readable(locator)?;
+        let (mut file, bytes) = self.readable(locator)?;
         if offset.checked_add(len).is_none_or(|end| end > bytes) {
             return Err(StoreError::new(
                 ErrorKind::TooShort,
@@ -344,8 +343,10 @@ impl Store for DirStore {
             ));
         }
         let mut range = vec![0; usize::try_from(len).expect("a range fits in memory")];
-        file.read_exact_at(&mut range, offset)
-            .map_err(|error| StoreError::from_io(Operation::Get, &locator.0, &self.url, error))?;
+        let read = file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| Paced::new(file, self.limit.as_ref()).read_exact(&mut range));
+        read.map_err(|error| StoreError::from_io(Operation::Get, &locator.0, &self.url, error))?;
         Ok(range)
     }
 

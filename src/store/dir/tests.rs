@@ -138,3 +138,18 @@ fn what_stands_beside_an_object_is_read_no_further_than_it_can_go() {
             .contains("a/.cold-segment")
     );
 }
+
+#[test]
+fn a_limit_holds_for_ranges_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || DirStore::open(directory.path()).unwrap();
+    let bytes: Vec<u8> = (0..=255).cycle().take(500_000).collect();
+    let sha256 = Sha256::of(&bytes);
+    let object = NewObject::new("a", bytes.clone(), sha256, ObjectKind::Segment);
+    open().put_if_absent(&object).unwrap();
+    let store = open().limited(RateLimit::new(1_000_000.try_into().unwrap()));
+    let begun = std::time::Instant::now();
+    let range = store.get_range(&store.locate("a"), 1000, 300_000).unwrap();
+    assert!(range == bytes[1000..301_000]);
+    assert!(begun.elapsed() >= Duration::from_millis(250));
+}
