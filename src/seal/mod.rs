@@ -55,5 +55,5 @@ pub use recipients::Recipients;
 pub use sealed::{Sealed, SealedSegment, SealedTotals};
 pub use sealed_budget::Held;
 pub use sealer::Sealer;
-pub use segment_frames::{FrameReader, SegmentFrames, SegmentLengths};
+pub use segment_frames::{SegmentFrameReader, SegmentFrames, SegmentLengths};
 pub use self_check::SelfCheck;

@@ -16,9 +16,9 @@ const MOST_FRAMES: usize = 1 << 16;
 
 /// Where a segment's frames lie.
 #[derive(Default)]
-pub(super) struct SeekTable(Vec<SegmentFrames>);
+pub(super) struct SeekTable(Vec<SeekTableEntry>);
 
-struct SegmentFrames {
+struct SeekTableEntry {
     compressed_bytes: u32,
     raw_bytes: u32,
 }
@@ -26,7 +26,7 @@ struct SegmentFrames {
 impl SeekTable {
     /// Adds the next data frame.
     pub(super) fn push(&mut self, compressed_bytes: u32, raw_bytes: u32) {
-        self.0.push(SegmentFrames {
+        self.0.push(SeekTableEntry {
             compressed_bytes,
             raw_bytes,
         });

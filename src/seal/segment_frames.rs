@@ -131,7 +131,7 @@ impl SegmentFrames {
         key: &'a ArchiveKey,
         at: u64,
         sealed: &'a [u8],
-    ) -> Result<FrameReader<'a>, SealError> {
+    ) -> Result<SegmentFrameReader<'a>, SealError> {
         let end = at.checked_add(sealed.len() as u64);
         if end.is_none_or(|end| end > self.lengths.sealed_bytes) {
             return Err(SealError::LayoutDiffers {
@@ -141,7 +141,7 @@ impl SegmentFrames {
             });
         }
         let zstd = Decompressor::new().map_err(|source| SealError::Compressor { source })?;
-        Ok(FrameReader {
+        Ok(SegmentFrameReader {
             frames: self,
             key,
             sealed: SealedPart {
@@ -176,7 +176,7 @@ impl SegmentFrames {
 }
 
 /// Reads frames of a segment in any order. A frame that is damaged does not keep the others from being read.
-pub struct FrameReader<'a> {
+pub struct SegmentFrameReader<'a> {
     frames: &'a SegmentFrames,
     key: &'a ArchiveKey,
     sealed: SealedPart<'a>,
@@ -186,7 +186,7 @@ pub struct FrameReader<'a> {
     compressed: Vec<u8>,
 }
 
-impl FrameReader<'_> {
+impl SegmentFrameReader<'_> {
     /// Returns the raw bytes of a frame: those that were sealed, or an error.
     pub fn read(&mut self, frame: u32) -> Result<Vec<u8>, SealError> {
         let Some(layout) = self.frames.layout.frames.get(frame as usize) else {

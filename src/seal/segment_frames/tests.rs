@@ -36,7 +36,9 @@ fn sealed_as(key: ArchiveKey, raw: Vec<Vec<u8>>, compress: impl Fn(&[u8]) -> Vec
     writer.finish().unwrap();
     let raw_bytes = raw.iter().map(Vec::len).sum::<usize>() as u64;
     let mut reader = LayoutReader::begin(&bytes, &key, raw_bytes).unwrap();
-    raw.iter().for_each(|frame| reader.update(frame));
+    for frame in &raw {
+        reader.update(frame);
+    }
     let lengths = SegmentLengths {
         sealed_bytes: bytes.len() as u64,
         raw_bytes,
@@ -269,17 +271,19 @@ fn what_another_segment_has_there_is_not_taken() {
     assert!(matches!(read, Err(SealError::Unseal { .. })));
 }
 
+type Change<'a> = dyn Fn(&mut SegmentLayout, &mut SegmentLengths) + 'a;
+
 #[test]
 fn a_layout_that_is_not_of_this_segment_is_refused_or_gives_nothing_wrong() {
     let sealed = sealed((0..4).map(|seed| random(1000, seed)).collect());
     let (layout, lengths) = (&sealed.frames.layout, sealed.frames.lengths);
-    let with = |change: &dyn Fn(&mut SegmentLayout, &mut SegmentLengths)| {
+    let with = |change: &Change<'_>| {
         let (mut layout, mut lengths) = ((**layout).clone(), lengths);
         change(&mut layout, &mut lengths);
         SegmentFrames::new(Arc::new(layout), lengths)
     };
     assert!(with(&|_, _| {}).is_ok());
-    let refused: [&dyn Fn(&mut SegmentLayout, &mut SegmentLengths); 10] = [
+    let refused: [&Change<'_>; 10] = [
         &|_, lengths| lengths.sealed_bytes += 1,
         &|_, lengths| lengths.sealed_bytes -= 1,
         &|_, lengths| lengths.raw_bytes += 1,

@@ -25,7 +25,7 @@ pub(in crate::engine) struct FrameSource<'a> {
 pub(super) struct NoRanges;
 
 /// Why a part of an object was not read.
-enum Trouble {
+enum FrameTrouble {
     Missing,
     /// It may have been damaged on the way.
     Damaged(String),
@@ -34,7 +34,7 @@ enum Trouble {
 }
 
 /// A part of an object, and where it lies.
-struct Part {
+struct FetchedPart {
     at: u64,
     bytes: Vec<u8>,
 }
@@ -54,7 +54,7 @@ impl FrameSource<'_> {
         };
         match read_frame(self.store, wanted.segment.locator(), wanted, places, frame) {
             Ok(raw) => Ok(raw),
-            Err(Trouble::Store(error)) => Err(error.into()),
+            Err(FrameTrouble::Store(error)) => Err(error.into()),
             Err(trouble) => self.mend(wanted, places, frame, &trouble),
         }
     }
@@ -79,9 +79,9 @@ impl FrameSource<'_> {
         };
         let part = match self.interrupt.check() {
             // Each frame says so below.
-            Err(_) => Err(Trouble::Missing),
+            Err(_) => Err(FrameTrouble::Missing),
             Ok(()) => match self.part(wanted, &request.part) {
-                Err(Trouble::NoRanges) => return Err(NoRanges),
+                Err(FrameTrouble::NoRanges) => return Err(NoRanges),
                 part => part,
             },
         };
@@ -90,14 +90,22 @@ impl FrameSource<'_> {
             .map(|part| places.open(&wanted.key, part.at, &part.bytes));
         for &frame in &request.frames {
             let read = match &mut reader {
-                Err(Trouble::Store(error)) => Err(error.again().into()),
+                Err(FrameTrouble::Store(error)) => Err(error.again().into()),
                 Err(trouble) => self.mend(wanted, places, frame, trouble),
                 Ok(Ok(reader)) => reader.read(frame).or_else(|error| {
-                    self.mend(wanted, places, frame, &Trouble::Damaged(in_words(&error)))
+                    self.mend(
+                        wanted,
+                        places,
+                        frame,
+                        &FrameTrouble::Damaged(in_words(&error)),
+                    )
                 }),
-                Ok(Err(error)) => {
-                    self.mend(wanted, places, frame, &Trouble::Damaged(in_words(error)))
-                }
+                Ok(Err(error)) => self.mend(
+                    wanted,
+                    places,
+                    frame,
+                    &FrameTrouble::Damaged(in_words(error)),
+                ),
             };
             let read = self.interrupt.check().and(read);
             if !give(read) {
@@ -108,16 +116,16 @@ impl FrameSource<'_> {
     }
 
     /// Reads what a request is for.
-    fn part(&self, wanted: &WantedFrames, part: &ObjectPart) -> Result<Part, Trouble> {
+    fn part(&self, wanted: &WantedFrames, part: &ObjectPart) -> Result<FetchedPart, FrameTrouble> {
         let segment = &wanted.segment;
         match part {
             ObjectPart::Range(range) => read_range(self.store, segment.locator(), segment, range),
             ObjectPart::Whole(_) => match fetch_somewhere(self.store, self.others, segment) {
-                Ok(bytes) => Ok(Part { at: 0, bytes }),
-                Err(Error::Store(error)) => Err(Trouble::Store(error)),
+                Ok(bytes) => Ok(FetchedPart { at: 0, bytes }),
+                Err(Error::Store(error)) => Err(FrameTrouble::Store(error)),
                 // One byte may be wrong: each frame has a digest of its own.
                 Err(damaged) => read_whole(self.store, segment.locator(), segment)
-                    .map_err(|_| Trouble::Damaged(in_words(&damaged))),
+                    .map_err(|_| FrameTrouble::Damaged(in_words(&damaged))),
             },
         }
     }
@@ -128,17 +136,17 @@ impl FrameSource<'_> {
         wanted: &WantedFrames,
         places: &SegmentFrames,
         frame: u32,
-        trouble: &Trouble,
+        trouble: &FrameTrouble,
     ) -> Result<Vec<u8>, Error> {
         self.interrupt.check()?;
         let segment = &wanted.segment;
         let what = match trouble {
-            Trouble::Damaged(what) => {
+            FrameTrouble::Damaged(what) => {
                 match read_frame(self.store, segment.locator(), wanted, places, frame) {
                     Ok(raw) => return Ok(raw),
-                    Err(Trouble::Store(error)) => return Err(error.into()),
-                    Err(Trouble::Damaged(again)) => again,
-                    Err(Trouble::Missing | Trouble::NoRanges) => what.clone(),
+                    Err(FrameTrouble::Store(error)) => return Err(error.into()),
+                    Err(FrameTrouble::Damaged(again)) => again,
+                    Err(FrameTrouble::Missing | FrameTrouble::NoRanges) => what.clone(),
                 }
             }
             _ => "it is missing".to_owned(),
@@ -148,9 +156,11 @@ impl FrameSource<'_> {
             let at = segment.in_store(there);
             read_frame(there, at.locator(), wanted, places, frame).map_err(
                 |trouble| match trouble {
-                    Trouble::Store(error) => error.into(),
-                    Trouble::Damaged(what) => wanted.damaged(frame, what),
-                    Trouble::Missing | Trouble::NoRanges => wanted.damaged(frame, "it is missing"),
+                    FrameTrouble::Store(error) => error.into(),
+                    FrameTrouble::Damaged(what) => wanted.damaged(frame, what),
+                    FrameTrouble::Missing | FrameTrouble::NoRanges => {
+                        wanted.damaged(frame, "it is missing")
+                    }
                 },
             )
         })
@@ -164,16 +174,16 @@ fn read_frame(
     wanted: &WantedFrames,
     places: &SegmentFrames,
     frame: u32,
-) -> Result<Vec<u8>, Trouble> {
+) -> Result<Vec<u8>, FrameTrouble> {
     let range = places.sealed_range(frame..frame.saturating_add(1));
     let part = match read_range(store, at, &wanted.segment, &range) {
-        Err(Trouble::NoRanges) => read_whole(store, at, &wanted.segment)?,
+        Err(FrameTrouble::NoRanges) => read_whole(store, at, &wanted.segment)?,
         part => part?,
     };
     places
         .open(&wanted.key, part.at, &part.bytes)
         .and_then(|mut reader| reader.read(frame))
-        .map_err(|error| Trouble::Damaged(in_words(&error)))
+        .map_err(|error| FrameTrouble::Damaged(in_words(&error)))
 }
 
 fn read_range(
@@ -181,7 +191,7 @@ fn read_range(
     at: &Locator,
     segment: &WantedSegment,
     range: &Range<u64>,
-) -> Result<Part, Trouble> {
+) -> Result<FetchedPart, FrameTrouble> {
     let length = range.end - range.start;
     // No frame that there is lies in no bytes.
     let bytes = if length == 0 {
@@ -189,36 +199,40 @@ fn read_range(
     } else {
         store
             .get_range(at, range.start, length)
-            .map_err(|error| Trouble::of(error, segment))?
+            .map_err(|error| FrameTrouble::of(error, segment))?
     };
     if bytes.len() as u64 == length {
-        return Ok(Part {
+        return Ok(FetchedPart {
             at: range.start,
             bytes,
         });
     }
     let got = bytes.len();
     let what = format!("the store gave {got} of {length} bytes of it");
-    Err(Trouble::Damaged(what))
+    Err(FrameTrouble::Damaged(what))
 }
 
 /// Reads an object whose digest is not looked at.
-fn read_whole(store: &dyn Store, at: &Locator, segment: &WantedSegment) -> Result<Part, Trouble> {
+fn read_whole(
+    store: &dyn Store,
+    at: &Locator,
+    segment: &WantedSegment,
+) -> Result<FetchedPart, FrameTrouble> {
     let length = segment.record.sealed_bytes;
     let longest = longest_sealed(LARGEST_SEGMENT_BYTES);
     if length > longest {
         let what = format!(
             "its ledger entry says that it has {length} bytes, and no segment has more than {longest}"
         );
-        return Err(Trouble::Damaged(what));
+        return Err(FrameTrouble::Damaged(what));
     }
     let bytes = store
         .get(at, length)
-        .map_err(|error| Trouble::of(error, segment))?;
-    Ok(Part { at: 0, bytes })
+        .map_err(|error| FrameTrouble::of(error, segment))?;
+    Ok(FetchedPart { at: 0, bytes })
 }
 
-impl Trouble {
+impl FrameTrouble {
     fn of(error: StoreError, segment: &WantedSegment) -> Self {
         let stored = segment.record.sealed_bytes;
         match error.kind {

@@ -159,14 +159,14 @@ pub(super) fn archive(store: &MemoryStore) -> TestArchive {
         sealer.push(frame.to_vec()).unwrap();
     }
     sealer.finish().unwrap();
-    let sealed = taken.join().unwrap();
-    let bytes = sealed.iter().map(|segment| segment.bytes.to_vec());
+    let made = taken.join().unwrap();
+    let bytes = made.iter().map(|segment| segment.bytes.to_vec());
     let wanted = stored(store, bytes.collect());
-    let segments = wanted.into_iter().zip(sealed).map(|(mut segment, sealed)| {
-        segment.record.raw_bytes = sealed.raw_bytes;
+    let segments = wanted.into_iter().zip(made).map(|(mut segment, made)| {
+        segment.record.raw_bytes = made.raw_bytes;
         WantedFrames {
             segment,
-            layout: Arc::new(sealed.layout),
+            layout: Arc::new(made.layout),
             key: Arc::clone(&key),
             frame_size: u32::try_from(FRAME).unwrap(),
             frames: Vec::new(),

@@ -175,9 +175,9 @@ fn a_large_object_is_asked_for_in_pieces() {
         header: b"age-encryption.org/v1\n--- MAC\nnonce".to_vec(),
         frames: vec![frame; 32],
     };
-    let plain: u64 = (32 * (4 << 20)) + 17 + 8 * 32;
+    let payload: u64 = (32 * (4 << 20)) + 17 + 8 * 32;
     let lengths = SegmentLengths {
-        sealed_bytes: layout.header.len() as u64 + plain + plain.div_ceil(1 << 16) * 16,
+        sealed_bytes: layout.header.len() as u64 + payload + payload.div_ceil(1 << 16) * 16,
         raw_bytes: 32 * (4 << 20),
         frame_bytes: 4 << 20,
     };
@@ -472,7 +472,13 @@ fn no_more_is_asked_for_at_once_than_fits() {
         asked_for: 8,
         memory_limit: 1,
     };
-    for (at_once, most) in [(at_once(3), 3), (at_once(1), 1), (little, 1)] {
+    // Room for two requests and the one whose frames are taken.
+    let some = AtOnce {
+        asked_for: 8,
+        memory_limit: 105 << 20,
+    };
+    let limits = [(at_once(3), 3), (at_once(1), 1), (little, 1), (some, 2)];
+    for (at_once, most) in limits {
         store.most_at_once.store(0, Ordering::SeqCst);
         let got = fetched(&store, &without_others(), &wanted, at_once);
         require_right(&archive, &got);
