@@ -1,6 +1,7 @@
 //! Frames on their way back: fetched and opened ahead by several workers, and given in order.
 //!
-//! Memory: a worker holds what one request has read, and two raw frames. The caller holds one more.
+//! Memory: a worker holds what one request has read, the frame that it opens, and [`FRAMES_AHEAD`] that wait for their turn.
+//! The caller holds one more.
 
 use std::sync::Arc;
 use std::thread::Scope;
@@ -15,6 +16,9 @@ use crate::engine::restore::fetch::AtOnce;
 use crate::engine::restore::prefetch::Prefetch;
 use crate::error::Error;
 use crate::model::ArchiveId;
+
+/// Frames that a worker may be ahead of the reader: with the one in its hand, those of a usual request.
+const FRAMES_AHEAD: usize = 3;
 
 /// A frame that was wanted.
 #[derive(Debug)]
@@ -94,7 +98,9 @@ impl<'scope, 'env> FramesAhead<'scope, 'env> {
         }
         let each = jobs.iter().map(|(target, request)| {
             let frame = u64::from(target.wanted.frame_size);
-            request.sealed_bytes().saturating_add(2 * frame)
+            // The one that is opened is there compressed, too.
+            let frames = frame * (FRAMES_AHEAD as u64 + 2);
+            request.sealed_bytes().saturating_add(frames)
         });
         let at_once = self.at_once.of_bytes(each.max().unwrap_or_default());
         let source = self.source;
@@ -105,7 +111,7 @@ impl<'scope, 'env> FramesAhead<'scope, 'env> {
                 let _ = answer.send(Err(no_ranges));
             }
         };
-        Prefetch::start(self.scope, jobs.into_iter(), (at_once, 1), work)
+        Prefetch::start(self.scope, jobs.into_iter(), (at_once, FRAMES_AHEAD), work)
     }
 
     /// Returns the answer for the next frame.

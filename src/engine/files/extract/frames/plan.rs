@@ -11,8 +11,9 @@ const GAP: u64 = 256 << 10;
 /// damaged.
 const LARGEST_REQUEST: u64 = 16 << 20;
 
-/// The part of the memory limit that an object may take which is read as a whole though single frames would do.
-const PART_FOR_A_WHOLE: u64 = 3;
+/// The part of the memory limit that an object may take which is read as a whole though single frames would do. Ranges of a
+/// larger one take more requests, but several workers read and open them at once.
+const PART_FOR_A_WHOLE: u64 = 16;
 
 /// What a store can do, and how much of an object may be in memory.
 #[derive(Debug, Clone, Copy)]
