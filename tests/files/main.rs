@@ -7,5 +7,6 @@ mod busy_tree;
 mod clone_range;
 mod contents;
 mod extracted;
+mod extract_target;
 mod oracle;
 mod replay_rules;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
@@ -24,6 +25,12 @@ const NEW: &str = "new";
 
 const LOCK: &str = "lock";
 
+/// How often it is tried to remove the directory, where a filesystem takes its time to close a file.
+const REMOVAL_ATTEMPTS: usize = 20;
+
+/// The pause between two attempts.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
+
 /// The work directory, locked.
 pub(super) struct Work {
     target: Arc<OwnedFd>,
@@ -31,7 +38,7 @@ pub(super) struct Work {
     path: PathBuf,
     pub(super) directory: OwnedFd,
     pub(super) new: Arc<OwnedFd>,
-    lock: File,
+    lock: Option<File>,
 }
 
 /// Opens the target directory; makes it if only the last component of its path is missing.
@@ -146,7 +153,7 @@ impl Work {
             path,
             directory,
             new: Arc::new(new),
-            lock: File::from(lock),
+            lock: Some(File::from(lock)),
         }))
     }
 
@@ -183,7 +190,7 @@ impl Work {
     }
 
     /// Removes it. The journal goes last: until then, another run ends what this one did.
-    pub(super) fn remove(self) {
+    pub(super) fn remove(mut self) {
         // What can't be removed does no harm, and is named in the documents.
         let _ = clear(&self.new);
         let _ = rustix::fs::unlinkat(&self.directory, NEW, AtFlags::REMOVEDIR);
@@ -191,14 +198,23 @@ impl Work {
             let _ = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty());
         }
         let _ = rustix::fs::unlinkat(&self.directory, LOCK, AtFlags::empty());
-        let _ = rustix::fs::unlinkat(&*self.target, &self.name, AtFlags::REMOVEDIR);
+        // Some filesystems keep an open file under another name.
+        self.lock = None;
+        for _ in 0..REMOVAL_ATTEMPTS {
+            match rustix::fs::unlinkat(&*self.target, &self.name, AtFlags::REMOVEDIR) {
+                Err(Errno::NOTEMPTY) => std::thread::sleep(REMOVAL_PAUSE),
+                _ => return,
+            }
+        }
     }
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
         // Closing the file is not enough: a child that is just being started may have a copy for a moment.
-        let _ = flock(&self.lock, FlockOperation::Unlock);
+        if let Some(lock) = &self.lock {
+            let _ = flock(lock, FlockOperation::Unlock);
+        }
     }
 }
 
