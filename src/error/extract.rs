@@ -69,6 +69,9 @@ impl ExtractError {
                 io::ErrorKind::ReadOnlyFilesystem => {
                     "make it writable, then run the command again: it continues where it stopped"
                 }
+                io::ErrorKind::PermissionDenied => {
+                    "check the permissions there, or give another directory with --to"
+                }
                 _ => "run the command again: it continues where it stopped",
             }),
         }

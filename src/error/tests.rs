@@ -930,9 +930,9 @@ fn name(error: &Error) -> String {
     let mut words = text.split([' ', '(', ')', '{']);
     let first = words.next().unwrap_or("");
     match first {
-        "Backup" | "Contents" | "Copy" | "Files" | "Import" | "Key" | "LedgerState" | "Mirror"
-        | "MirrorLink" | "Move" | "Prune" | "Pull" | "Rebuild" | "Request" | "Restore"
-        | "Snapshots" | "Verify" => words.next().unwrap_or("").to_owned(),
+        "Backup" | "Contents" | "Copy" | "Extract" | "Files" | "Import" | "Key" | "LedgerState"
+        | "Mirror" | "MirrorLink" | "Move" | "Prune" | "Pull" | "Rebuild" | "Request"
+        | "Restore" | "Snapshots" | "Verify" => words.next().unwrap_or("").to_owned(),
         _ => first.to_owned(),
     }
 }
@@ -971,6 +971,7 @@ fn every_error_is_in_the_golden() {
         include_str!("backup.rs"),
         include_str!("contents.rs"),
         include_str!("copy.rs"),
+        include_str!("extract.rs"),
         include_str!("files.rs"),
         include_str!("import.rs"),
         include_str!("keys.rs"),

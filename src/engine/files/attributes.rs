@@ -87,8 +87,8 @@ impl From<&Stat> for InodeAttributes {
     }
 }
 
-/// Extended attributes: names with values.
-pub(super) type Xattrs = [(Vec<u8>, Vec<u8>)];
+/// An extended attribute: its name and its value.
+type Xattr = (Vec<u8>, Vec<u8>);
 
 /// Gives a copy the attributes of its original. `path` is for messages. Returns what could not be kept.
 pub(super) fn copy_attributes(
@@ -109,7 +109,7 @@ pub(super) fn copy_attributes(
 pub(super) fn set_attributes(
     to: Place<'_>,
     wanted: &InodeAttributes,
-    xattrs: &Xattrs,
+    xattrs: &[Xattr],
     path: &Path,
 ) -> Result<Vec<NotKept>, Error> {
     let mut lost = Vec::new();
@@ -130,13 +130,13 @@ pub(super) fn set_attributes(
     let set = set_times(to, &wanted.times);
     or_unsupported(set).map_err(failed("set the times of", path))?;
     // Some filesystems take what they don't keep, without an error.
-    let made = rustix::fs::statat(to.directory, to.name, AtFlags::SYMLINK_NOFOLLOW)
+    let now = rustix::fs::statat(to.directory, to.name, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(failed("look at", path))?;
-    if !is_link && Mode::from_raw_mode(made.st_mode) != mode {
+    if !is_link && Mode::from_raw_mode(now.st_mode) != mode {
         lost.push(NotKept::Mode);
     }
     let time = wanted.times.last_modification.tv_sec;
-    if (i128::from(made.st_mtime) - i128::from(time)).abs() > 2 {
+    if (i128::from(now.st_mtime) - i128::from(time)).abs() > 2 {
         lost.push(NotKept::Time);
     }
     Ok(lost)
@@ -185,7 +185,7 @@ fn set_times(to: Place<'_>, times: &Timestamps) -> Result<(), Errno> {
 }
 
 /// Reads the extended attributes, and returns whether these are all.
-fn read_xattrs(from: Place<'_>, path: &Path) -> Result<(Vec<(Vec<u8>, Vec<u8>)>, bool), Error> {
+fn read_xattrs(from: Place<'_>, path: &Path) -> Result<(Vec<Xattr>, bool), Error> {
     let from = from.path();
     let mut list = vec![0; LONGEST];
     let length = match rustix::fs::llistxattr(&from, &mut list[..]) {
@@ -212,7 +212,7 @@ fn read_xattrs(from: Place<'_>, path: &Path) -> Result<(Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Returns whether the copy has all of them.
-fn set_xattrs(to: Place<'_>, xattrs: &Xattrs) -> Result<bool, Errno> {
+fn set_xattrs(to: Place<'_>, xattrs: &[Xattr]) -> Result<bool, Errno> {
     let mut kept = true;
     for (name, value) in xattrs {
         let name = OsStr::from_bytes(name);

@@ -24,6 +24,7 @@ pub(super) fn samples() -> Vec<Error> {
         },
         stopped(std::io::ErrorKind::StorageFull.into()),
         stopped(std::io::ErrorKind::ReadOnlyFilesystem.into()),
+        stopped(std::io::ErrorKind::PermissionDenied.into()),
         stopped(io()),
     ]
     .into_iter()

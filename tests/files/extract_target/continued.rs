@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use coldchain::error::{Error, ExitCode};
 use coldchain::interrupt::Interrupt;
@@ -94,6 +96,84 @@ fn a_run_that_is_stopped_anywhere_is_continued() {
         }
         assert!(stopped > 15, "{stopped}");
     }
+}
+
+/// Where a run in a process of its own extracts to.
+const CHILD: &str = "COLDCHAIN_TEST_EXTRACT_TO";
+
+/// What `a_run_that_is_killed_anywhere_is_continued` runs and kills. Alone it has nothing to do.
+#[test]
+fn in_a_process_of_its_own() {
+    if let Some(to) = std::env::var_os(CHILD) {
+        stop_after(&everything(0), Path::new(&to), usize::MAX).unwrap();
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_is_continued() {
+    let directory = tempfile::tempdir().unwrap();
+    let listing = everything(0);
+    let whole = directory.path().join("whole");
+    listing.extract(&whole).unwrap();
+    let (mut killed, mut ended) = (0, 0);
+    for call in [
+        "mkdirat",
+        "ftruncate",
+        "linkat",
+        "symlinkat",
+        "mknodat",
+        "syncfs",
+        "renameat",
+        "renameat2",
+        "unlinkat",
+        "chmod,fchmodat",
+        "utimensat",
+    ] {
+        for number in 1.. {
+            let to = directory.path().join(format!("{call} {number}"));
+            fs::create_dir(&to).unwrap();
+            let inject = format!("inject={call}:signal=KILL:when={number}");
+            let status = Command::new("strace")
+                .args([
+                    "-f",
+                    "-qq",
+                    "-o",
+                    "/dev/null",
+                    "-e",
+                    &format!("trace={call}"),
+                    "-e",
+                ])
+                .arg(inject)
+                .arg(std::env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "extract_target::continued::in_a_process_of_its_own",
+                ])
+                .env(CHILD, &to)
+                .stdout(Stdio::null())
+                .status()
+                .unwrap();
+            if status.success() {
+                break;
+            }
+            assert_eq!(status.signal(), Some(9), "{call} {number}");
+            killed += 1;
+            match listing.extract(&to) {
+                Ok(extracted) => assert_eq!(extracted.entries, 10, "{call} {number}"),
+                // All had its name, and the journal was removed.
+                Err(error) => {
+                    assert_eq!(
+                        error.exit_code(),
+                        ExitCode::Usage,
+                        "{call} {number}: {error}"
+                    );
+                    ended += 1;
+                }
+            }
+            compare_but_for_root(&whole, &to);
+        }
+    }
+    assert!(killed > 50 && ended < 4, "{killed} {ended}");
 }
 
 fn compare_but_for_root(one: &Path, other: &Path) {

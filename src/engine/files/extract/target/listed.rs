@@ -46,14 +46,13 @@ impl<'a> Listed<'a> {
                 return refuse(number, "has no name that a file can have");
             }
             match entry.parent.map(|parent| parent as usize) {
-                None => {}
                 Some(parent) if parent >= number => {
                     return refuse(number, "comes before its directory");
                 }
                 Some(parent) if entry.is_on_the_way && !entries[parent].is_on_the_way => {
                     return refuse(number, "is on the way, but its directory is wanted");
                 }
-                Some(_) => {}
+                _ => {}
             }
         }
         let mut by_parent: Vec<u32> = (0..length).collect();

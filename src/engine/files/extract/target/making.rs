@@ -240,7 +240,7 @@ impl Making<'_, '_, '_> {
             is_there => is_there.is_some(),
         };
         let name = self.tree.listed.name(number);
-        let mode = Mode::RUSR | Mode::WUSR;
+        let owner = Mode::RUSR | Mode::WUSR;
         let (made, standing) = match kind {
             FileType::Directory => {
                 if self.tree.listed.names_of(entry.object).len() > 1 {
@@ -262,12 +262,14 @@ impl Making<'_, '_, '_> {
                 (made, Standing::Other)
             }
             FileType::Fifo | FileType::Socket => {
-                let made = unless(is_there, || rustix::fs::mknodat(above, name, kind, mode, 0));
+                let made = unless(is_there, || {
+                    rustix::fs::mknodat(above, name, kind, owner, 0)
+                });
                 (made, Standing::Other)
             }
             FileType::CharacterDevice | FileType::BlockDevice if self.devices => {
                 let made = unless(is_there, || {
-                    rustix::fs::mknodat(above, name, kind, mode, node.rdev)
+                    rustix::fs::mknodat(above, name, kind, owner, node.rdev)
                 });
                 (made, Standing::Other)
             }

@@ -98,8 +98,14 @@ impl<'a> ExtractTarget<'a> {
             target: directory.to_owned(),
             interrupt,
         };
-        if !is_publishing {
-            publish::require_free(&tree, &target)?;
+        if !is_publishing && let Err(error) = publish::require_free(&tree, &target) {
+            if journal.is_none()
+                && let Some(work) = earlier
+            {
+                // A run died at its very beginning, or at its very end.
+                work.remove();
+            }
+            return Err(error);
         }
         let is_continued = earlier.is_some();
         let work = match earlier {
@@ -113,13 +119,12 @@ impl<'a> ExtractTarget<'a> {
         }
         let is_root = rustix::process::geteuid().is_root();
         tree.directories = Directories::below(Arc::clone(&work.new), is_continued && !is_root);
-        let journal = match journal {
-            Some(journal) => journal,
-            None => {
-                let journal = Journal::new(list);
-                work.write_journal(&journal)?;
-                journal
-            }
+        let journal = if let Some(journal) = journal {
+            journal
+        } else {
+            let journal = Journal::new(list);
+            work.write_journal(&journal)?;
+            journal
         };
         let given_up = journal.left_out.iter();
         tree.given_up = given_up

@@ -45,11 +45,10 @@ pub(super) struct Work {
 pub(super) fn open_target(path: &Path) -> Result<OwnedFd, Error> {
     let none = || Error::from(FilesError::NoTargetDirectory(path.to_owned()));
     match std::fs::create_dir(path) {
-        Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(none()),
-        // If it is there, this does not matter.
         Err(error) if !path.exists() => return Err(Error::file("create", path, error)),
-        Err(_) => {}
+        // It is there, now or before.
+        _ => {}
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::empty()) {
@@ -104,9 +103,6 @@ impl Work {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(target, name, flags, Mode::empty())
             .map_err(failed("open", &path))?;
-        drop_inherited(&directory);
-        // Some filesystems have no modes.
-        let _ = rustix::fs::fchmod(&directory, Mode::RWXU);
         Self::take(target, path, name, directory)?.ok_or_else(busy)
     }
 
@@ -139,6 +135,9 @@ impl Work {
         {
             return Ok(None);
         }
+        drop_inherited(&directory);
+        // Some filesystems have no modes.
+        let _ = rustix::fs::fchmod(&directory, Mode::RWXU);
         match rustix::fs::mkdirat(&directory, NEW, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(stopped("create", &path)(errno)),

@@ -50,15 +50,14 @@ impl OpenFiles {
     }
 
     fn open(&mut self, tree: &mut Tree<'_>, object: ObjectId, number: u32) -> Result<&File, Error> {
-        let open = match self.0.iter().rposition(|(open, _)| *open == object) {
-            Some(at) => self.0.remove(at),
-            None => {
-                let file = tree.open_file(number, OFlags::WRONLY)?;
-                if self.0.len() == OPEN {
-                    self.0.remove(0);
-                }
-                (object, File::from(file))
+        let open = if let Some(at) = self.0.iter().rposition(|(open, _)| *open == object) {
+            self.0.remove(at)
+        } else {
+            let file = tree.open_file(number, OFlags::WRONLY)?;
+            if self.0.len() == OPEN {
+                self.0.remove(0);
             }
+            (object, File::from(file))
         };
         self.0.push(open);
         Ok(&self.0.last().expect("it was pushed").1)
