@@ -106,6 +106,8 @@ pub fn restore(
     let config = &config.inner;
     let writable = request.writable.as_deref().map(writable_name).transpose();
     let args = Restore {
+        as_files: false,
+        devices: false,
         target: WhichArchive::named(source, request.name.as_deref()),
         imported: None,
         spool: None,

@@ -32,7 +32,7 @@ pub struct Extract {
     /// As of the newest archive of this date or before, or of the archive of this id; the newest if left out
     #[arg(long, value_name = "DATE")]
     pub date: Option<DateWord>,
-    /// The directory that gets them, on any filesystem; made if it is missing
+    /// The directory that gets them, on any filesystem; made if it is missing. With -, stdout gets the one file
     #[arg(long, value_name = "DIR", required_unless_present = "plan")]
     pub to: Option<PathBuf>,
     /// Show what it needs and costs, and stop

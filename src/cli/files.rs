@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use clap::Args;
 
 use super::questions::ToIndex;
+use super::{AtPlace, Thawing};
 use crate::model::date_word::DateWord;
 
 /// `coldchain history`
@@ -67,7 +68,19 @@ pub struct Get {
     /// Where it goes: a new name, or a directory that exists; if left out, the working directory
     #[arg(long, value_name = "DEST")]
     pub to: Option<PathBuf>,
-    /// Replace a file that is there
+    /// Replace a file that is there; not with one from an archive
     #[arg(long)]
     pub force: bool,
+    /// If no snapshot and no mirror has it: what opens the archives, to bring it from there
+    #[arg(long, value_name = "FILE", env = "COLDCHAIN_IDENTITY_FILE")]
+    pub identity: Option<PathBuf>,
+    /// How to thaw what is cold, and at what price.
+    #[command(flatten)]
+    pub thawing: Thawing,
+    /// Where to read.
+    #[command(flatten)]
+    pub place: AtPlace,
+    /// Don't ask before it thaws; needed where there is no terminal to ask on
+    #[arg(long, short)]
+    pub yes: bool,
 }

@@ -35,9 +35,16 @@ pub struct Restore {
     /// Bring back an archive that was retired, as long as all its objects are still in the store
     #[arg(long)]
     pub retired: bool,
-    /// A directory on btrfs; DIR/SOURCE is made in it
+    /// A directory on btrfs, or with --as-files on anything; DIR/SOURCE is made in it
     #[arg(long, value_name = "DIR", required_unless_present_any = ["plan", "stream", "explain"])]
     pub to: Option<PathBuf>,
+    /// Make plain files in DIR/SOURCE/DATE, on any filesystem and as any user, without `btrfs receive`; `extract` says how
+    #[arg(long, requires = "to", conflicts_with_all = ["imported", "from", "retired", "writable", "delete_intermediate",
+        "explain", "from_plan"])]
+    pub as_files: bool,
+    /// With --as-files, also make devices, which only root can
+    #[arg(long, requires = "as_files")]
+    pub devices: bool,
     /// Also make a writable snapshot of the date, DIR/SOURCE/NAME
     #[arg(long, value_name = "NAME", requires = "to", value_parser = writable_name)]
     pub writable: Option<String>,

@@ -3,6 +3,7 @@
 mod command;
 mod paths;
 mod report;
+mod to_stdout;
 
 use super::output::observer;
 use super::restore::which;

@@ -1,5 +1,7 @@
 //! `coldchain get`: a file or a directory, copied out of a snapshot or of a mirror's copy.
 
+mod from_archive;
+
 use serde_json::{Map, Value, json};
 
 use super::look::LookingAt;
@@ -22,13 +24,19 @@ pub(super) fn run(args: &Get, everywhere: &Everywhere) -> Result<(), Error> {
     let file = looking.locate(&args.path)?;
     let copies = looking.copies(&file)?;
     let wanted = wanted(args, &looking.config, file.snapshot)?;
-    let copy = choose_version(
+    let chosen = choose_version(
         &looking.config,
         &file,
         &copies,
         wanted,
         looking.catalog.as_ref(),
-    )?;
+    );
+    let copy = match chosen {
+        Err(error) if from_archive::may_have(&error) => {
+            return from_archive::get(args, everywhere, &file, wanted, error);
+        }
+        chosen => chosen?,
+    };
     let interrupt = Interrupt::of_this_process();
     let got = get_file(&file, copy, args.to.as_deref(), args.force, interrupt)?;
     for (what, number) in &got.copied.not_kept {

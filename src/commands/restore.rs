@@ -15,6 +15,7 @@ use crate::error::{Error, RequestError};
 use crate::progress::Observer;
 use crate::seal::IdentityFile;
 
+mod as_files;
 mod explain;
 mod from_plan;
 mod from_store;
@@ -49,6 +50,9 @@ pub(crate) fn perform(
     manner: &RestoreManner,
     observer: Box<dyn Observer>,
 ) -> Result<Option<BroughtBack>, Error> {
+    if args.as_files {
+        return as_files::restore(args, everywhere, config, observer).map(|()| None);
+    }
     let handed = args.from_plan.as_deref().map(from_plan::read).transpose()?;
     let (source, wanted) = meant(args, handed.as_ref(), config)?;
     let state_dir = StateDir::new(&config.state_dir);

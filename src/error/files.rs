@@ -55,6 +55,14 @@ pub enum FilesError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// Only an archive has the file, and nothing was given that opens it.
+    #[error("no snapshot and no mirror's copy here has {}, but the archive of {date} has it", file.display())]
+    InArchiveAlone {
+        /// The file, as `source:path`.
+        file: PathBuf,
+        /// The archive's date.
+        date: NaiveDate,
+    },
     /// The data of some files can't be had.
     #[error(
         "left out {lost} of the files, whose data is damaged or missing in every place; the others are extracted"
@@ -206,6 +214,8 @@ impl FilesError {
             Self::InNoCopy { .. } => exit(ExitCode::Failed).hint(
                 "check the path; it is below the subvolume's root, and a link on the way is not followed",
             ),
+            Self::InArchiveAlone { .. } => exit(ExitCode::Failed)
+                .hint("add --identity FILE with the recovery kit to bring it from there; it says first what that costs"),
             Self::DataLost { .. } => exit(ExitCode::Integrity).hint(
                 "run `coldchain verify --deep` to see what is damaged, and take these files from another --date; `coldchain history` lists their versions",
             ),

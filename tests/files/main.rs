@@ -6,7 +6,7 @@ mod common;
 mod busy_tree;
 mod clone_range;
 mod contents;
-mod extracted;
 mod extract_target;
+mod extracted;
 mod oracle;
 mod replay_rules;

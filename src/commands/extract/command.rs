@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::paths::Wanted;
-use super::report;
+use super::{report, to_stdout};
 use crate::activity_log::{ActivityLog, LogLine};
 use crate::catalog::Catalog;
 use crate::cli::{Everywhere, Thawing};
@@ -47,7 +47,7 @@ pub(in crate::commands) enum ToExtract<'a> {
         /// The path below the source's root.
         path: &'a [u8],
         /// The name.
-        name: &'a [u8],
+        name: Vec<u8>,
     },
 }
 
@@ -206,15 +206,19 @@ impl ExtractCommand<'_> {
             reads: &reads,
             estimate: &cost,
             place,
+            tier: self.manner.thawing.tier,
         };
         let thawing = self.manner.thawing;
         let Some(to) = self.manner.to else {
-            told.tell(thawing.tier, self.everywhere)?;
+            told.tell(self.everywhere)?;
             return cost.refuse(thawing.tier, thawing.max_cost);
         };
         cost.refuse(thawing.tier, thawing.max_cost)?;
+        let one = to_stdout::one_file(to, planned)?;
         // What is there already is found before anything is paid for.
-        self.target(planned, extracting, to)?.leave();
+        if one.is_none() {
+            self.target(planned, extracting, to)?.leave();
+        }
         if cost.cost.segments_to_thaw() > 0 {
             if !self.manner.yes {
                 say_lines(&told.in_words());
@@ -222,6 +226,10 @@ impl ExtractCommand<'_> {
             confirm(Agreed::by(self.manner.yes), "Thaw these segments?")?;
         } else if !self.everywhere.quiet && !self.everywhere.json {
             say_lines(&told.first_line());
+        }
+        if let Some(file) = one {
+            let written = to_stdout::write(&self.manner, extracting, file, catalog);
+            return written.map_err(|error| at_place(error, place));
         }
         let end = recorded(
             (self.log, "extract"),

@@ -28,13 +28,14 @@ pub(super) struct Told<'a> {
     pub(super) reads: &'a ExtractReads,
     pub(super) estimate: &'a Estimate,
     pub(super) place: Option<&'a ReadablePlace>,
+    pub(super) tier: Tier,
 }
 
 impl Told<'_> {
     /// Prints it.
-    pub(super) fn tell(&self, tier: Tier, everywhere: &Everywhere) -> Result<(), Error> {
+    pub(super) fn tell(&self, everywhere: &Everywhere) -> Result<(), Error> {
         if everywhere.json {
-            return answer_json(&self.to_json(tier)?);
+            return answer_json(&self.to_json()?);
         }
         answer(&self.in_words())
     }
@@ -43,8 +44,10 @@ impl Told<'_> {
     pub(super) fn first_line(&self) -> String {
         let (plan, selection) = (&self.planned.plan, &self.planned.extraction.selection);
         let made = selection.entries.iter().filter(|it| !it.is_on_the_way);
+        let usd = self.estimate.usd_total(self.tier).ok().flatten();
+        let usd = usd.map(|usd| format!(", about USD {usd}"));
         format!(
-            "{} {}: {}, {}; {} to fetch in {} of {}\n",
+            "{} {}: {}, {}; {} to fetch in {} of {}{}\n",
             plan.source,
             plan.date,
             count(made.count() as u64, "file"),
@@ -52,6 +55,7 @@ impl Told<'_> {
             Bytes(self.reads.sealed_bytes()),
             count(self.reads.frames, "frame"),
             count(self.reads.segments().len() as u64, "segment"),
+            usd.unwrap_or_default(),
         )
     }
 
@@ -78,7 +82,7 @@ impl Told<'_> {
         text
     }
 
-    fn to_json(&self, tier: Tier) -> Result<Value, Error> {
+    fn to_json(&self) -> Result<Value, Error> {
         let (plan, selection) = (&self.planned.plan, &self.planned.extraction.selection);
         let archives = self.reads.archives.iter().map(|(archive, reads)| {
             json!({
@@ -91,8 +95,8 @@ impl Told<'_> {
             "source": plan.source, "date": plan.date, "archives": archives.collect::<Vec<_>>(),
             "place": self.place.map(|place| &place.name), "files": made.count(),
             "bytes": selection.bytes, "frames": self.reads.frames,
-            "sealed_bytes": self.reads.sealed_bytes(), "thaw": thaw_in_json(self.estimate, tier)?,
-            "usd_total": self.estimate.usd_total(tier)?.map(Usd::as_number),
+            "sealed_bytes": self.reads.sealed_bytes(), "thaw": thaw_in_json(self.estimate, self.tier)?,
+            "usd_total": self.estimate.usd_total(self.tier)?.map(Usd::as_number),
         }))
     }
 }

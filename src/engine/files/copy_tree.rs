@@ -298,6 +298,6 @@ pub(super) fn open_directory(
 }
 
 /// The name of what is copied: the last of its path, or another for the root of a copy.
-pub(super) fn name_of(path: &Path, otherwise: &str) -> OsString {
+pub fn name_of(path: &Path, otherwise: &str) -> OsString {
     path.file_name().unwrap_or(OsStr::new(otherwise)).to_owned()
 }

@@ -162,6 +162,23 @@ pub fn get_file(
     })
 }
 
+/// Returns the directory and the name that are meant: `to`, or `name` in it if it is a directory; the working directory if
+/// that is `None`.
+pub fn target_of<'t>(
+    name: &OsStr,
+    to: Option<&'t Path>,
+) -> Result<(&'t Path, OsString), FilesError> {
+    let to = to.unwrap_or(Path::new("."));
+    if to.is_dir() {
+        return Ok((to, name.to_owned()));
+    }
+    let has_slash = to.as_os_str().as_bytes().ends_with(b"/");
+    let name = to.file_name().filter(|_| !has_slash);
+    let name = name.ok_or_else(|| FilesError::NoTargetDirectory(to.to_owned()))?;
+    let above = to.parent().filter(|above| !above.as_os_str().is_empty());
+    Ok((above.unwrap_or(Path::new(".")), name.to_owned()))
+}
+
 /// Where something is to be: the directory, by descriptor, and the name there.
 struct CopyTarget {
     directory: OwnedFd,
@@ -172,16 +189,7 @@ struct CopyTarget {
 impl CopyTarget {
     /// Reads what was typed. Links in it are followed, since it is the user's own.
     fn find(name: &OsStr, to: Option<&Path>) -> Result<Self, Error> {
-        let to = to.unwrap_or(Path::new("."));
-        let (above, name) = if to.is_dir() {
-            (to, name.to_owned())
-        } else {
-            let has_slash = to.as_os_str().as_bytes().ends_with(b"/");
-            let name = to.file_name().filter(|_| !has_slash);
-            let name = name.ok_or_else(|| FilesError::NoTargetDirectory(to.to_owned()))?;
-            let above = to.parent().filter(|above| !above.as_os_str().is_empty());
-            (above.unwrap_or(Path::new(".")), name.to_owned())
-        };
+        let (above, name) = target_of(name, to)?;
         let path = above.join(&name);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = match rustix::fs::open(above, flags, Mode::empty()) {

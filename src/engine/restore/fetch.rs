@@ -90,11 +90,6 @@ pub struct AtOnce {
 }
 
 impl AtOnce {
-    /// Returns the most bytes of an object that is read as a whole though single frames of it would do: so many fit twice.
-    pub(in crate::engine) fn largest_whole(self) -> u64 {
-        self.memory_limit / 3
-    }
-
     /// Returns how many of these segments fit into memory at once.
     pub(in crate::engine) fn of<'w>(
         self,

@@ -98,14 +98,10 @@ impl Extraction {
         Ok(wanted)
     }
 
-    /// Returns how much is fetched of frames that are wanted. `largest_whole`: the most bytes of an object that is read as a
-    /// whole though single frames would do.
-    pub(in crate::engine) fn reads(wanted: &[WantedFrames], largest_whole: u64) -> ExtractReads {
+    /// Returns how much is fetched of frames that are wanted, within a limit of memory.
+    pub(in crate::engine) fn reads(wanted: &[WantedFrames], memory_limit: u64) -> ExtractReads {
         let mut reads = ExtractReads::default();
-        let how = StoreReads {
-            has_ranges: true,
-            largest_whole,
-        };
+        let how = StoreReads::ranges_within(memory_limit);
         for wanted in wanted {
             let segment = &wanted.segment;
             reads.frames += wanted.frames.len() as u64;

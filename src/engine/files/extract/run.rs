@@ -7,6 +7,7 @@ use super::entries::ExtractedNode;
 use super::extraction::{ExtractReads, Extraction, of_one_frame};
 use super::filling::{Filling, TakesData};
 use super::frames::{FrameSource, FramesAhead, WantedFrames};
+use super::reading::FileReader;
 use super::target::ExtractTarget;
 use super::target::report::Extracted;
 use crate::catalog::Catalog;
@@ -56,7 +57,7 @@ impl Extracting<'_> {
     /// Returns how much is fetched.
     pub fn reads(&self, catalog: &Catalog) -> Result<ExtractReads, Error> {
         let wanted = self.extraction.wanted(self.source, catalog)?;
-        Ok(Extraction::reads(&wanted, self.at_once.largest_whole()))
+        Ok(Extraction::reads(&wanted, self.at_once.memory_limit))
     }
 
     /// Requests the thaw of the segments that can't be read. Fails while any of them can't.
@@ -76,6 +77,13 @@ impl Extracting<'_> {
         let segments = self.reads(catalog)?.segments();
         let archives = self.extraction.archives();
         ask_classes(&self.wanted_segments(&archives, &segments), catalog)
+    }
+
+    /// Returns what reads single files.
+    pub fn reader(&self, catalog: &Catalog) -> Result<FileReader<'_>, Error> {
+        let kept = (self.at_once.memory_limit / 2, self.interrupt);
+        let chain = &self.extraction.chain;
+        FileReader::new(chain, self.source, self.others, kept, catalog)
     }
 
     fn wanted_segments<'s>(

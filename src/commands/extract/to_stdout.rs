@@ -1,0 +1,60 @@
+//! Writes one file of an archive to stdout.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use rustix::fs::FileType;
+
+use super::command::{ExtractManner, PlannedExtraction};
+use crate::catalog::Catalog;
+use crate::commands::restore::thaw_request;
+use crate::engine::Extracting;
+use crate::error::{Error, RequestError};
+use crate::model::file_node::ObjectId;
+
+/// Bytes that are read and written at once.
+const STEP: u64 = 4 << 20;
+
+/// Returns the file that is to be written to stdout; `None` if the target is a directory.
+pub(super) fn one_file(to: &Path, planned: &PlannedExtraction) -> Result<Option<ObjectId>, Error> {
+    if to != Path::new("-") {
+        return Ok(None);
+    }
+    let extraction = &planned.extraction;
+    let mut wanted = extraction.selection.entries.iter();
+    let wanted = wanted.by_ref().find(|entry| !entry.is_on_the_way);
+    let one = wanted.filter(|_| {
+        let entries = &extraction.selection.entries;
+        entries.iter().filter(|entry| !entry.is_on_the_way).count() == 1
+    });
+    let kind = one.map(|entry| extraction.chain.tree.kind_of(entry.object));
+    match (one, kind) {
+        (Some(entry), Some(FileType::RegularFile)) => Ok(Some(entry.object)),
+        _ => Err(RequestError::CommandLine(
+            "`--to -` writes one regular file; give a directory for anything else".to_owned(),
+        )
+        .into()),
+    }
+}
+
+/// Thaws what is cold, and writes the file.
+pub(super) fn write(
+    manner: &ExtractManner<'_>,
+    extracting: &Extracting<'_>,
+    file: ObjectId,
+    catalog: &mut Catalog,
+) -> Result<(), Error> {
+    extracting.thaw(thaw_request(manner.thawing), catalog)?;
+    let reader = extracting.reader(catalog)?;
+    let size = extracting.extraction.chain.tree.size_of(file);
+    let failed = |error| Error::file("write to", "stdout", error);
+    let mut stdout = io::stdout().lock();
+    let mut at = 0;
+    while at < size {
+        extracting.interrupt.check()?;
+        let data = reader.read(file, at..at + STEP)?;
+        stdout.write_all(&data).map_err(failed)?;
+        at += data.len() as u64;
+    }
+    stdout.flush().map_err(failed)
+}
