@@ -6,6 +6,7 @@ mod common;
 mod busy_tree;
 mod clone_range;
 mod contents;
+mod extract_command;
 mod extract_target;
 mod extracted;
 mod oracle;
