@@ -173,7 +173,7 @@ fn a_run_that_is_killed_anywhere_is_continued() {
             compare_but_for_root(&whole, &to);
         }
     }
-    assert!(killed > 50 && ended < 4, "{killed} {ended}");
+    assert!(killed > 40 && ended < 4, "{killed} {ended}");
 }
 
 fn compare_but_for_root(one: &Path, other: &Path) {
