@@ -76,7 +76,7 @@ pub use files::extract::entries::{ExtractEntry, ExtractedNode};
 pub use files::extract::extraction::{ExtractReads, Extraction};
 pub use files::extract::reading::FileReader;
 pub use files::extract::run::{ExtractEnd, Extracting};
-pub use files::extract::target::report::{Counted, Extracted, LeftOut};
+pub use files::extract::target::report::{CountedPaths, Extracted, LeftOut};
 pub use files::extract::target::{ExtractOptions, ExtractTarget};
 pub use files::extract::wanted::{AllNames, Selection};
 pub use files::get::{FileGot, WantedVersion, choose_version, get_file, target_of};

@@ -993,6 +993,7 @@ fn every_error_is_in_the_golden() {
         "Backup",
         "Contents",
         "Copy",
+        "Extract",
         "Files",
         "Import",
         "Key",

@@ -12,7 +12,7 @@ use crate::cli::Everywhere;
 use crate::commands::not_kept;
 use crate::commands::output::{answer, answer_json, answer_lines, count};
 use crate::commands::restore::report::{cost_in_words, thaw_in_json};
-use crate::engine::{Counted, Estimate, ExtractEnd, ExtractReads, LeftOut, ReadablePlace};
+use crate::engine::{CountedPaths, Estimate, ExtractEnd, ExtractReads, LeftOut, ReadablePlace};
 use crate::error::{Error, FilesError};
 use crate::model::size::Bytes;
 use crate::model::{Line, Tier};
@@ -157,7 +157,7 @@ pub(super) fn verdict(end: &ExtractEnd) -> Result<(), Error> {
     if extracted.left_out.is_empty() && extracted.not_kept.is_empty() {
         return Ok(());
     }
-    let sum = |counted: &Counted| counted.count;
+    let sum = |counted: &CountedPaths| counted.count;
     Err(FilesError::NotAllKept {
         left_out: extracted.left_out.values().map(sum).sum(),
         not_kept: extracted.not_kept.values().map(sum).max().unwrap_or(0),
@@ -196,7 +196,7 @@ pub(super) fn shown_path(path: &[u8]) -> String {
     Line(Path::new(OsStr::from_bytes(path)).display()).to_string()
 }
 
-fn with_paths(text: String, counted: &Counted) -> String {
+fn with_paths(text: String, counted: &CountedPaths) -> String {
     let named = counted.first.len() as u64;
     let paths: Vec<String> = counted
         .first
@@ -211,7 +211,7 @@ fn with_paths(text: String, counted: &Counted) -> String {
 }
 
 fn counts<K: Copy>(
-    counted: &std::collections::BTreeMap<K, Counted>,
+    counted: &std::collections::BTreeMap<K, CountedPaths>,
     name: fn(K) -> &'static str,
 ) -> Value {
     let counts = counted.iter().map(|(what, counted)| {

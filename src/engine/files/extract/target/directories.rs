@@ -6,14 +6,14 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::listed::Listed;
+use super::listed::EntryList;
 use crate::engine::files::entry::open_below;
 
 /// As many are kept open.
 const OPEN: usize = 64;
 
 /// Directories of the list below a root. They are open as paths: they can be read by opening `.` in them.
-pub(super) struct Directories {
+pub(super) struct EntryDirectories {
     root: Arc<OwnedFd>,
     /// Those that are open, the one that was used last at the end.
     open: Vec<(u32, Arc<OwnedFd>)>,
@@ -21,7 +21,7 @@ pub(super) struct Directories {
     mend: bool,
 }
 
-impl Directories {
+impl EntryDirectories {
     pub(super) fn below(root: Arc<OwnedFd>, mend: bool) -> Self {
         Self {
             root,
@@ -33,7 +33,7 @@ impl Directories {
     /// Opens a directory of the list; `None` if it is not there, or is a link, a mount or something else.
     pub(super) fn open(
         &mut self,
-        listed: &Listed<'_>,
+        listed: &EntryList<'_>,
         directory: Option<u32>,
     ) -> Result<Option<Arc<OwnedFd>>, Errno> {
         let mut way = Vec::new();

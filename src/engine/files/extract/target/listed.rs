@@ -12,7 +12,7 @@ use crate::model::file_node::ObjectId;
 const LONGEST_NAME: usize = 255;
 
 /// A list that makes a tree.
-pub(super) struct Listed<'a> {
+pub(super) struct EntryList<'a> {
     entries: &'a [ExtractEntry],
     /// Numbers of entries, those of one directory together, else in order.
     by_parent: Vec<u32>,
@@ -25,7 +25,7 @@ fn above(entry: &ExtractEntry) -> u64 {
     entry.parent.map_or(0, |parent| u64::from(parent) + 1)
 }
 
-impl<'a> Listed<'a> {
+impl<'a> EntryList<'a> {
     /// Checks a list. Its names may be an attacker's.
     pub(super) fn of(entries: &'a [ExtractEntry]) -> Result<Self, ExtractError> {
         let refuse = |number: usize, what: &str| {
@@ -166,7 +166,7 @@ mod tests {
         let long = [b'n'; 256];
         for name in [&b""[..], b".", b"..", b"a/b", b"/", b"a\0", &long] {
             let list = [entry(None, name, 2, false)];
-            assert!(Listed::of(&list).is_err(), "{name:?}");
+            assert!(EntryList::of(&list).is_err(), "{name:?}");
         }
         for list in [
             [entry(None, b"a", 2, false), entry(Some(1), b"b", 3, false)],
@@ -175,9 +175,9 @@ mod tests {
             [entry(None, b"a", 2, false), entry(None, b"a", 3, false)],
             [entry(None, b"a", 2, false), entry(Some(0), b"b", 3, true)],
         ] {
-            assert!(Listed::of(&list).is_err(), "{list:?}");
+            assert!(EntryList::of(&list).is_err(), "{list:?}");
         }
-        assert!(Listed::of(&[]).is_ok());
+        assert!(EntryList::of(&[]).is_ok());
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
             entry(Some(1), b"f", 4, false),
             entry(Some(0), b"a", 9, false),
         ];
-        let listed = Listed::of(&list).unwrap();
+        let listed = EntryList::of(&list).unwrap();
         assert_eq!(listed.children(None), [0, 2]);
         assert_eq!(listed.children(Some(0)), [1, 4]);
         assert_eq!(listed.children(Some(3)), [0; 0]);

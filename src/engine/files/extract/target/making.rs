@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::directories::readable;
 use super::report::LeftOut;
-use super::tree::{Standing, Tree};
+use super::tree::{EntryState, WorkTree};
 use crate::engine::files::entry::names_of;
 use crate::engine::files::extract::entries::ExtractedNode;
 use crate::error::{Error, ExtractError};
@@ -23,15 +23,15 @@ use crate::model::file_node::ObjectId;
 pub(super) type Nodes<'n> = &'n dyn Fn(ObjectId) -> Result<ExtractedNode, Error>;
 
 /// What became of an attempt to make a name.
-enum Attempt {
-    Became(Standing),
+enum NameAttempt {
+    Became(EntryState),
     /// Another name of the directory is the same for this filesystem.
     Taken,
 }
 
 /// Makes all names.
 pub(super) fn make_names(
-    tree: &mut Tree<'_>,
+    tree: &mut WorkTree<'_>,
     devices: bool,
     nodes: Nodes<'_>,
 ) -> Result<(), Error> {
@@ -44,10 +44,10 @@ pub(super) fn make_names(
     making.fill(None)?;
     for number in 0..making.tree.listed.len() {
         match making.tree.standing(number) {
-            Standing::Directory => making.fill(Some(number))?,
-            Standing::LeftOut(why) => {
+            EntryState::Directory => making.fill(Some(number))?,
+            EntryState::LeftOut(why) => {
                 for child in making.tree.listed.children(Some(number)).to_vec() {
-                    making.tree.set(child, Standing::LeftOut(why));
+                    making.tree.set(child, EntryState::LeftOut(why));
                 }
             }
             _ => {}
@@ -60,13 +60,13 @@ fn kind_of(node: &ExtractedNode) -> FileType {
     FileType::from_raw_mode(node.mode)
 }
 
-fn refused(tree: &Tree<'_>, number: u32, what: &str) -> Error {
+fn refused(tree: &WorkTree<'_>, number: u32, what: &str) -> Error {
     let path = tree.listed.path(number);
     ExtractError::NoTree(format!("{} {what}", path.display())).into()
 }
 
 /// Before anything is made: what has other files in it, or is on the way, is a directory with one name.
-fn require_directories(tree: &Tree<'_>, nodes: Nodes<'_>) -> Result<(), Error> {
+fn require_directories(tree: &WorkTree<'_>, nodes: Nodes<'_>) -> Result<(), Error> {
     let listed = &tree.listed;
     for number in 0..listed.len() {
         let entry = listed.entry(number);
@@ -85,7 +85,7 @@ fn require_directories(tree: &Tree<'_>, nodes: Nodes<'_>) -> Result<(), Error> {
 }
 
 struct Making<'m, 't, 'n> {
-    tree: &'m mut Tree<'t>,
+    tree: &'m mut WorkTree<'t>,
     devices: bool,
     nodes: Nodes<'n>,
 }
@@ -102,14 +102,14 @@ impl Making<'_, '_, '_> {
             let before = self.names(&above, one)?;
             let (mut made, mut taken) = (Vec::new(), Vec::new());
             for number in &children {
-                if self.tree.standing(*number) != Standing::Pending {
+                if self.tree.standing(*number) != EntryState::Pending {
                     continue;
                 }
                 self.tree.interrupt.check()?;
                 let is_there = before.get(self.tree.listed.name(*number)).copied();
                 match self.make(&above, *number, is_there)? {
-                    Attempt::Taken => taken.push(*number),
-                    Attempt::Became(standing) => {
+                    NameAttempt::Taken => taken.push(*number),
+                    NameAttempt::Became(standing) => {
                         self.tree.set(*number, standing);
                         if is_there.is_none() {
                             made.push(*number);
@@ -119,7 +119,8 @@ impl Making<'_, '_, '_> {
             }
             if !self.remove_changed(&above, one, &made)? {
                 for number in taken {
-                    self.tree.set(number, Standing::LeftOut(LeftOut::SameName));
+                    self.tree
+                        .set(number, EntryState::LeftOut(LeftOut::SameName));
                 }
                 return Ok(());
             }
@@ -134,12 +135,12 @@ impl Making<'_, '_, '_> {
         for number in made {
             let (number, standing) = (*number, self.tree.standing(*number));
             let name = self.tree.listed.name(number);
-            if matches!(standing, Standing::LeftOut(_)) || after.contains_key(name) {
+            if matches!(standing, EntryState::LeftOut(_)) || after.contains_key(name) {
                 continue;
             }
             any = true;
             let flags = match standing {
-                Standing::Directory => AtFlags::REMOVEDIR,
+                EntryState::Directory => AtFlags::REMOVEDIR,
                 _ => AtFlags::empty(),
             };
             rustix::fs::unlinkat(above, name, flags)
@@ -148,7 +149,7 @@ impl Making<'_, '_, '_> {
             if self.tree.first.get(&object) == Some(&number) {
                 self.tree.first.remove(&object);
             }
-            self.tree.set(number, Standing::LeftOut(LeftOut::Name));
+            self.tree.set(number, EntryState::LeftOut(LeftOut::Name));
         }
         Ok(any)
     }
@@ -164,20 +165,25 @@ impl Making<'_, '_, '_> {
         above: &OwnedFd,
         number: u32,
         is_there: Option<FileType>,
-    ) -> Result<Attempt, Error> {
+    ) -> Result<NameAttempt, Error> {
         let object = self.tree.listed.entry(number).object;
         if let Some(why) = self.tree.given_up.get(&object).copied() {
             if is_there.is_some() {
                 self.tree.remove(number)?;
             }
-            return Ok(Attempt::Became(Standing::LeftOut(why)));
+            return Ok(NameAttempt::Became(EntryState::LeftOut(why)));
         }
         let has_several = self.tree.listed.names_of(object).len() > 1;
         if has_several && let Some(first) = self.tree.first_of(object) {
             return self.make_another_name(above, number, first, is_there);
         }
         let made = self.make_anew(above, number, is_there)?;
-        if has_several && matches!(made, Attempt::Became(Standing::Regular | Standing::Other)) {
+        if has_several
+            && matches!(
+                made,
+                NameAttempt::Became(EntryState::Regular | EntryState::Other)
+            )
+        {
             self.tree.first.insert(object, number);
         }
         Ok(made)
@@ -189,7 +195,7 @@ impl Making<'_, '_, '_> {
         number: u32,
         first: u32,
         is_there: Option<FileType>,
-    ) -> Result<Attempt, Error> {
+    ) -> Result<NameAttempt, Error> {
         let (name, first_name) = (self.tree.listed.name(number), self.tree.listed.name(first));
         let first_above = self.tree.above(first)?;
         let is_linked = if is_there.is_some() {
@@ -204,7 +210,7 @@ impl Making<'_, '_, '_> {
             let flags = AtFlags::empty();
             match rustix::fs::linkat(&first_above, first_name, above, name, flags) {
                 Ok(()) => true,
-                Err(Errno::EXIST) => return Ok(Attempt::Taken),
+                Err(Errno::EXIST) => return Ok(NameAttempt::Taken),
                 Err(errno) if is_of_all(errno) => {
                     return Err(self.tree.stopped("create", number, errno));
                 }
@@ -213,11 +219,11 @@ impl Making<'_, '_, '_> {
             }
         };
         if is_linked {
-            return Ok(Attempt::Became(Standing::Link));
+            return Ok(NameAttempt::Became(EntryState::Link));
         }
         Ok(match self.make_anew(above, number, is_there)? {
-            Attempt::Became(Standing::Regular) => Attempt::Became(Standing::Copy),
-            Attempt::Became(Standing::Other) => Attempt::Became(Standing::OtherCopy),
+            NameAttempt::Became(EntryState::Regular) => NameAttempt::Became(EntryState::Copy),
+            NameAttempt::Became(EntryState::Other) => NameAttempt::Became(EntryState::OtherCopy),
             other => other,
         })
     }
@@ -227,7 +233,7 @@ impl Making<'_, '_, '_> {
         above: &OwnedFd,
         number: u32,
         is_there: Option<FileType>,
-    ) -> Result<Attempt, Error> {
+    ) -> Result<NameAttempt, Error> {
         let entry = self.tree.listed.entry(number);
         let node = (self.nodes)(entry.object)?;
         let kind = kind_of(&node);
@@ -251,7 +257,7 @@ impl Making<'_, '_, '_> {
                     ));
                 }
                 let made = unless(is_there, || rustix::fs::mkdirat(above, name, Mode::RWXU));
-                (made, Standing::Directory)
+                (made, EntryState::Directory)
             }
             FileType::RegularFile => {
                 return self.make_regular(above, number, is_there, node.size);
@@ -259,28 +265,28 @@ impl Making<'_, '_, '_> {
             FileType::Symlink => {
                 let target = node.target.as_deref().unwrap_or_default();
                 let made = unless(is_there, || rustix::fs::symlinkat(target, above, name));
-                (made, Standing::Other)
+                (made, EntryState::Other)
             }
             FileType::Fifo | FileType::Socket => {
                 let made = unless(is_there, || {
                     rustix::fs::mknodat(above, name, kind, owner, 0)
                 });
-                (made, Standing::Other)
+                (made, EntryState::Other)
             }
             FileType::CharacterDevice | FileType::BlockDevice if self.devices => {
                 let made = unless(is_there, || {
                     rustix::fs::mknodat(above, name, kind, owner, node.rdev)
                 });
-                (made, Standing::Other)
+                (made, EntryState::Other)
             }
             FileType::CharacterDevice | FileType::BlockDevice => {
-                return Ok(Attempt::Became(Standing::LeftOut(LeftOut::Device)));
+                return Ok(NameAttempt::Became(EntryState::LeftOut(LeftOut::Device)));
             }
             FileType::Unknown => return Err(refused(self.tree, number, "is no kind of file")),
         };
         let why = match made {
-            Ok(()) => return Ok(Attempt::Became(standing)),
-            Err(Errno::EXIST) => return Ok(Attempt::Taken),
+            Ok(()) => return Ok(NameAttempt::Became(standing)),
+            Err(Errno::EXIST) => return Ok(NameAttempt::Taken),
             // exFAT by FUSE says of a fifo that its disk is broken, and makes a file of that name.
             Err(errno)
                 if is_of_all(errno) && !(errno == Errno::IO && kind != FileType::Directory) =>
@@ -299,7 +305,7 @@ impl Making<'_, '_, '_> {
                 _ => Err(error),
             })?;
         }
-        Ok(Attempt::Became(Standing::LeftOut(why)))
+        Ok(NameAttempt::Became(EntryState::LeftOut(why)))
     }
 
     fn make_regular(
@@ -308,13 +314,13 @@ impl Making<'_, '_, '_> {
         number: u32,
         is_there: bool,
         size: u64,
-    ) -> Result<Attempt, Error> {
+    ) -> Result<NameAttempt, Error> {
         let name = self.tree.listed.name(number);
         let file = if is_there {
             let stat = rustix::fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|errno| self.tree.stopped("look at", number, errno))?;
             if u64::try_from(stat.st_size) == Ok(size) {
-                return Ok(Attempt::Became(Standing::Regular));
+                return Ok(NameAttempt::Became(EntryState::Regular));
             }
             self.tree.open_file(number, OFlags::WRONLY)?
         } else {
@@ -322,22 +328,22 @@ impl Making<'_, '_, '_> {
                 OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             match rustix::fs::openat(above, name, flags, Mode::RUSR | Mode::WUSR) {
                 Ok(file) => file,
-                Err(Errno::EXIST) => return Ok(Attempt::Taken),
+                Err(Errno::EXIST) => return Ok(NameAttempt::Taken),
                 Err(errno) if is_of_all(errno) => {
                     return Err(self.tree.stopped("create", number, errno));
                 }
-                Err(_) => return Ok(Attempt::Became(Standing::LeftOut(LeftOut::Name))),
+                Err(_) => return Ok(NameAttempt::Became(EntryState::LeftOut(LeftOut::Name))),
             }
         };
         let sized = unless(size == 0 && !is_there, || {
             rustix::fs::ftruncate(&file, size)
         });
         match sized {
-            Ok(()) => Ok(Attempt::Became(Standing::Regular)),
+            Ok(()) => Ok(NameAttempt::Became(EntryState::Regular)),
             Err(Errno::FBIG | Errno::INVAL) => {
                 drop(file);
                 self.tree.remove(number)?;
-                Ok(Attempt::Became(Standing::LeftOut(LeftOut::TooLarge)))
+                Ok(NameAttempt::Became(EntryState::LeftOut(LeftOut::TooLarge)))
             }
             Err(errno) => Err(self.tree.stopped("set the size of", number, errno)),
         }

@@ -21,12 +21,12 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use directories::Directories;
+use directories::EntryDirectories;
 use journal::Journal;
-use listed::Listed;
+use listed::EntryList;
 use report::{Extracted, LeftOut};
-use tree::{Standing, Tree};
-use work::{Work, open_target, stopped, work_name};
+use tree::{EntryState, WorkTree};
+use work::{WorkDirectory, open_target, stopped, work_name};
 use writing::OpenFiles;
 
 use super::entries::{ExtractEntry, ExtractedNode};
@@ -44,8 +44,8 @@ pub struct ExtractOptions {
 /// The directory that files are extracted to, and what is made for it.
 pub struct ExtractTarget<'a> {
     target: Arc<OwnedFd>,
-    work: Work,
-    tree: Tree<'a>,
+    work: WorkDirectory,
+    tree: WorkTree<'a>,
     files: OpenFiles,
     journal: Journal,
     options: ExtractOptions,
@@ -62,7 +62,7 @@ impl<'a> ExtractTarget<'a> {
         options: ExtractOptions,
         interrupt: &'a Interrupt,
     ) -> Result<Self, Error> {
-        let listed = Listed::of(entries)?;
+        let listed = EntryList::of(entries)?;
         let list = listed.digest();
         let name = work_name(id);
         let has_its_name =
@@ -71,7 +71,7 @@ impl<'a> ExtractTarget<'a> {
             return Err(ExtractError::TargetExists(directory.join(name)).into());
         }
         let target = Arc::new(open_target(directory)?);
-        let earlier = Work::reopen(&target, directory, &name)?;
+        let earlier = WorkDirectory::reopen(&target, directory, &name)?;
         let mut journal = match &earlier {
             Some(work) => work.read_journal()?,
             None => None,
@@ -88,13 +88,13 @@ impl<'a> ExtractTarget<'a> {
             .into());
         }
         let is_publishing = journal.as_ref().is_some_and(|it| it.publishing.is_some());
-        let mut tree = Tree {
-            standing: vec![Standing::Pending; entries.len()],
+        let mut tree = WorkTree {
+            standing: vec![EntryState::Pending; entries.len()],
             listed,
             first: HashMap::new(),
             given_up: std::collections::BTreeMap::new(),
             // It is replaced by that of the work directory, when that is there.
-            directories: Directories::below(Arc::clone(&target), false),
+            directories: EntryDirectories::below(Arc::clone(&target), false),
             target: directory.to_owned(),
             interrupt,
         };
@@ -110,7 +110,7 @@ impl<'a> ExtractTarget<'a> {
         let is_continued = earlier.is_some();
         let work = match earlier {
             Some(work) => work,
-            None => Work::make(&target, directory, &name)?,
+            None => WorkDirectory::make(&target, directory, &name)?,
         };
         if journal.as_ref().is_some_and(|journal| journal.list != list) {
             // What was made may have names that are not wanted now.
@@ -118,7 +118,7 @@ impl<'a> ExtractTarget<'a> {
             journal = None;
         }
         let is_root = rustix::process::geteuid().is_root();
-        tree.directories = Directories::below(Arc::clone(&work.new), is_continued && !is_root);
+        tree.directories = EntryDirectories::below(Arc::clone(&work.new), is_continued && !is_root);
         let journal = if let Some(journal) = journal {
             journal
         } else {
@@ -173,7 +173,7 @@ impl<'a> ExtractTarget<'a> {
     /// Whether the data of an object are wanted.
     pub fn wants(&self, object: ObjectId) -> bool {
         let first = self.tree.first_of(object);
-        first.is_some_and(|number| self.tree.standing(number) == Standing::Regular)
+        first.is_some_and(|number| self.tree.standing(number) == EntryState::Regular)
     }
 
     /// Writes data of an object, if they are wanted.

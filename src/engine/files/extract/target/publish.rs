@@ -9,9 +9,9 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::directories::{Directories, chmod};
+use super::directories::{EntryDirectories, chmod};
 use super::journal::LateMode;
-use super::tree::Tree;
+use super::tree::WorkTree;
 use crate::engine::files::attributes::Place;
 use crate::engine::files::entry::open_below;
 use crate::engine::files::rename_new::{kind, rename_new};
@@ -21,8 +21,8 @@ use crate::error::{Error, ExtractError};
 const ATTEMPTS: usize = 100;
 
 /// Fails if something that is wanted exists in the target directory, or if a directory on the way there is none.
-pub(super) fn require_free(tree: &Tree<'_>, target: &Arc<OwnedFd>) -> Result<(), Error> {
-    let mut directories = Directories::below(Arc::clone(target), false);
+pub(super) fn require_free(tree: &WorkTree<'_>, target: &Arc<OwnedFd>) -> Result<(), Error> {
+    let mut directories = EntryDirectories::below(Arc::clone(target), false);
     let device = rustix::fs::fstat(target)
         .map_err(|errno| Error::file("look at", &tree.target, errno.into()))?
         .st_dev;
@@ -65,7 +65,7 @@ pub(super) fn require_free(tree: &Tree<'_>, target: &Arc<OwnedFd>) -> Result<(),
 }
 
 /// Renames all that is still in the work directory.
-pub(super) fn publish(tree: &mut Tree<'_>, target: &Arc<OwnedFd>) -> Result<(), Error> {
+pub(super) fn publish(tree: &mut WorkTree<'_>, target: &Arc<OwnedFd>) -> Result<(), Error> {
     for number in 0..tree.listed.len() {
         if !tree.listed.is_top(number) {
             continue;
@@ -83,7 +83,7 @@ pub(super) fn publish(tree: &mut Tree<'_>, target: &Arc<OwnedFd>) -> Result<(), 
 }
 
 /// Returns false if it is to be tried again.
-fn publish_top(tree: &mut Tree<'_>, target: &Arc<OwnedFd>, top: u32) -> Result<bool, Error> {
+fn publish_top(tree: &mut WorkTree<'_>, target: &Arc<OwnedFd>, top: u32) -> Result<bool, Error> {
     let parent = tree.listed.entry(top).parent;
     let opened = tree.directories.open(&tree.listed, parent);
     let Some(from) = opened.map_err(|errno| tree.stopped("look at", top, errno))? else {
@@ -126,7 +126,7 @@ fn publish_top(tree: &mut Tree<'_>, target: &Arc<OwnedFd>, top: u32) -> Result<b
 
 /// Returns the directory of the target to rename into, and what directory on the way is missing in it; `None` if none is.
 fn find_target(
-    tree: &Tree<'_>,
+    tree: &WorkTree<'_>,
     target: &Arc<OwnedFd>,
     top: u32,
 ) -> Result<(Arc<OwnedFd>, Option<u32>), Error> {
@@ -165,12 +165,12 @@ fn is_link_of(one: Place<'_>, other: Place<'_>) -> bool {
 /// Sets the modes that directories could not have before they had their names. They are listed with what is in a directory
 /// before it.
 pub(super) fn set_late_modes(
-    tree: &Tree<'_>,
+    tree: &WorkTree<'_>,
     target: &Arc<OwnedFd>,
     late_modes: &[LateMode],
 ) -> Result<(), Error> {
     for late in late_modes {
-        let mut directories = Directories::below(Arc::clone(target), false);
+        let mut directories = EntryDirectories::below(Arc::clone(target), false);
         let failed = |errno| tree.stopped("set the mode of", late.entry, errno);
         let opened = directories.open(&tree.listed, Some(late.entry));
         let directory = match opened {

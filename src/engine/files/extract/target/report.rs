@@ -31,7 +31,7 @@ pub enum LeftOut {
 
 /// How many, and the paths of the first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counted {
+pub struct CountedPaths {
     /// How many.
     pub count: u64,
     /// The paths of the first ten, from the target directory on.
@@ -39,7 +39,7 @@ pub struct Counted {
     pub first: Vec<PathBuf>,
 }
 
-impl Counted {
+impl CountedPaths {
     fn add(&mut self, path: impl FnOnce() -> PathBuf) {
         self.count += 1;
         if self.first.len() < NAMED {
@@ -56,9 +56,9 @@ pub struct Extracted {
     /// The sizes of the regular files together.
     pub bytes: u64,
     /// What was made, but not with all that it had.
-    pub not_kept: BTreeMap<NotKept, Counted>,
+    pub not_kept: BTreeMap<NotKept, CountedPaths>,
     /// What was not made.
-    pub left_out: BTreeMap<LeftOut, Counted>,
+    pub left_out: BTreeMap<LeftOut, CountedPaths>,
 }
 
 impl Extracted {

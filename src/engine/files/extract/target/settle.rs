@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps};
 use super::journal::{LateMode, Publishing};
 use super::making::Nodes;
 use super::report::Extracted;
-use super::tree::{Standing, Tree};
+use super::tree::{EntryState, WorkTree};
 use crate::engine::files::attributes::{
     InodeAttributes, NotKept, Place, kept_mode, set_attributes,
 };
@@ -16,7 +16,7 @@ use crate::engine::files::extract::entries::ExtractedNode;
 use crate::error::{Error, ExtractError};
 
 /// Makes copies and sets attributes: those of directories last, since the times of a directory change with what is made in it.
-pub(super) fn settle(tree: &mut Tree<'_>, nodes: Nodes<'_>) -> Result<Publishing, Error> {
+pub(super) fn settle(tree: &mut WorkTree<'_>, nodes: Nodes<'_>) -> Result<Publishing, Error> {
     let mut settling = Settling {
         tree,
         nodes,
@@ -33,7 +33,7 @@ pub(super) fn settle(tree: &mut Tree<'_>, nodes: Nodes<'_>) -> Result<Publishing
 }
 
 struct Settling<'s, 't, 'n> {
-    tree: &'s mut Tree<'t>,
+    tree: &'s mut WorkTree<'t>,
     nodes: Nodes<'n>,
     extracted: Extracted,
     late_modes: Vec<LateMode>,
@@ -43,7 +43,7 @@ struct Settling<'s, 't, 'n> {
 impl Settling<'_, '_, '_> {
     fn copy(&mut self) -> Result<(), Error> {
         for number in 0..self.tree.listed.len() {
-            if self.tree.standing(number) != Standing::Copy {
+            if self.tree.standing(number) != EntryState::Copy {
                 continue;
             }
             let object = self.tree.listed.entry(number).object;
@@ -67,27 +67,27 @@ impl Settling<'_, '_, '_> {
             let is_wanted = !entry.is_on_the_way;
             let standing = self.tree.standing(number);
             match standing {
-                Standing::LeftOut(why) if is_wanted => {
+                EntryState::LeftOut(why) if is_wanted => {
                     let listed = &self.tree.listed;
                     self.extracted.leave_out(why, || listed.path(number));
                 }
-                Standing::LeftOut(_) | Standing::Pending => continue,
+                EntryState::LeftOut(_) | EntryState::Pending => continue,
                 _ if is_wanted => self.extracted.entries += 1,
                 _ => {}
             }
             match standing {
-                Standing::Copy | Standing::OtherCopy => {
+                EntryState::Copy | EntryState::OtherCopy => {
                     let listed = &self.tree.listed;
                     self.extracted
                         .lose(NotKept::HardLink, || listed.path(number));
                     self.set(number)?;
                 }
-                Standing::Regular | Standing::Other => self.set(number)?,
+                EntryState::Regular | EntryState::Other => self.set(number)?,
                 _ => {}
             }
         }
         for number in (0..self.tree.listed.len()).rev() {
-            if self.tree.standing(number) == Standing::Directory {
+            if self.tree.standing(number) == EntryState::Directory {
                 self.set(number)?;
             }
         }

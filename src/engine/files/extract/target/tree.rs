@@ -8,8 +8,8 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::directories::Directories;
-use super::listed::Listed;
+use super::directories::EntryDirectories;
+use super::listed::EntryList;
 use super::report::LeftOut;
 use super::work::stopped;
 use crate::error::Error;
@@ -18,7 +18,7 @@ use crate::model::file_node::ObjectId;
 
 /// What an entry has become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum EntryState {
     /// Nothing yet.
     Pending,
     Directory,
@@ -37,20 +37,20 @@ pub(super) enum Standing {
 }
 
 /// The tree in the work directory.
-pub(super) struct Tree<'a> {
-    pub(super) listed: Listed<'a>,
-    pub(super) standing: Vec<Standing>,
+pub(super) struct WorkTree<'a> {
+    pub(super) listed: EntryList<'a>,
+    pub(super) standing: Vec<EntryState>,
     /// The first name that was made of each object that has several.
     pub(super) first: HashMap<ObjectId, u32>,
     /// Objects that are left out because of their data.
     pub(super) given_up: BTreeMap<ObjectId, LeftOut>,
-    pub(super) directories: Directories,
+    pub(super) directories: EntryDirectories,
     /// The target directory, for messages.
     pub(super) target: PathBuf,
     pub(super) interrupt: &'a Interrupt,
 }
 
-impl Tree<'_> {
+impl WorkTree<'_> {
     /// The path that an entry will have, for messages.
     pub(super) fn path(&self, number: u32) -> PathBuf {
         self.target.join(self.listed.path(number))
@@ -60,19 +60,23 @@ impl Tree<'_> {
         stopped(doing, &self.path(number))(errno)
     }
 
-    pub(super) fn standing(&self, number: u32) -> Standing {
+    pub(super) fn standing(&self, number: u32) -> EntryState {
         self.standing[number as usize]
     }
 
-    pub(super) fn set(&mut self, number: u32, standing: Standing) {
+    pub(super) fn set(&mut self, number: u32, standing: EntryState) {
         self.standing[number as usize] = standing;
     }
 
     /// The first name that was made of an object.
     pub(super) fn first_of(&self, object: ObjectId) -> Option<u32> {
         match self.listed.names_of(object) {
-            [only] => Some(*only)
-                .filter(|only| matches!(self.standing(*only), Standing::Regular | Standing::Other)),
+            [only] => Some(*only).filter(|only| {
+                matches!(
+                    self.standing(*only),
+                    EntryState::Regular | EntryState::Other
+                )
+            }),
             _ => self.first.get(&object).copied(),
         }
     }
@@ -111,11 +115,11 @@ impl Tree<'_> {
         for number in names {
             let is_made = !matches!(
                 self.standing(number),
-                Standing::Pending | Standing::Directory | Standing::LeftOut(_)
+                EntryState::Pending | EntryState::Directory | EntryState::LeftOut(_)
             );
             if is_made {
                 self.remove(number)?;
-                self.set(number, Standing::LeftOut(why));
+                self.set(number, EntryState::LeftOut(why));
             }
         }
         Ok(())

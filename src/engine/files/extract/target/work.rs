@@ -32,7 +32,7 @@ const REMOVAL_ATTEMPTS: usize = 20;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// The work directory, locked.
-pub(super) struct Work {
+pub(super) struct WorkDirectory {
     target: Arc<OwnedFd>,
     name: OsString,
     path: PathBuf,
@@ -63,7 +63,7 @@ pub(super) fn work_name(id: &str) -> OsString {
     format!("{TEMPORARY}{id}").into()
 }
 
-impl Work {
+impl WorkDirectory {
     /// Opens the one that an earlier run has left; `None` if there is none.
     pub(super) fn reopen(
         target: &Arc<OwnedFd>,
@@ -208,7 +208,7 @@ impl Work {
     }
 }
 
-impl Drop for Work {
+impl Drop for WorkDirectory {
     fn drop(&mut self) {
         // Closing the file is not enough: a child that is just being started may have a copy for a moment.
         if let Some(lock) = &self.lock {

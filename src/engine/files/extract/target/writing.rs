@@ -7,7 +7,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::report::LeftOut;
-use super::tree::{Standing, Tree};
+use super::tree::{EntryState, WorkTree};
 use crate::error::{Error, ExtractError};
 use crate::model::file_node::ObjectId;
 
@@ -22,7 +22,7 @@ impl OpenFiles {
     /// Writes to a file, if it is wanted. A file that gets larger than any that the target can have is left out.
     pub(super) fn write(
         &mut self,
-        tree: &mut Tree<'_>,
+        tree: &mut WorkTree<'_>,
         object: ObjectId,
         offset: u64,
         bytes: &[u8],
@@ -30,7 +30,7 @@ impl OpenFiles {
         let Some(number) = tree.first_of(object) else {
             return Ok(());
         };
-        if tree.standing(number) != Standing::Regular {
+        if tree.standing(number) != EntryState::Regular {
             return Ok(());
         }
         let written = self.open(tree, object, number)?.write_all_at(bytes, offset);
@@ -49,7 +49,12 @@ impl OpenFiles {
         .into())
     }
 
-    fn open(&mut self, tree: &mut Tree<'_>, object: ObjectId, number: u32) -> Result<&File, Error> {
+    fn open(
+        &mut self,
+        tree: &mut WorkTree<'_>,
+        object: ObjectId,
+        number: u32,
+    ) -> Result<&File, Error> {
         let open = if let Some(at) = self.0.iter().rposition(|(open, _)| *open == object) {
             self.0.remove(at)
         } else {
