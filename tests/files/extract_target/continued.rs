@@ -301,3 +301,37 @@ fn only_frames_that_are_written_down_are_left_out_again() {
     assert_eq!((extracted.entries, extracted.bytes), (1, 1));
     assert_eq!(names(to), ["kept"]);
 }
+
+#[test]
+fn on_exfat_the_same_is_left_out_after_a_stop() {
+    let exfat = Mounted::exfat(64);
+    let mut listing = Listing::default();
+    let d = listing.directory(None, "d");
+    let one = listing.file(Some(d), "One", b"1");
+    let object = listing.object(one);
+    listing.name(Some(d), "linked", object);
+    listing.file(Some(d), "one", b"2");
+    listing.file(Some(d), "ONE", b"3");
+    let e = listing.directory(Some(d), "oNE");
+    listing.file(Some(e), "in it", b"4");
+    listing.file(Some(d), "a?", b"5");
+    listing.add(Some(d), "fifo", node(0o10644));
+    listing.name(None, "linked", object);
+    let whole = exfat.path("whole");
+    let extracted = listing.extract(&whole).unwrap();
+    let mut stopped = 0;
+    for asked in 0.. {
+        let to = exfat.path(&format!("{asked}"));
+        if stop_after(&listing, &to, asked).is_ok() {
+            break;
+        }
+        stopped += 1;
+        assert_eq!(listing.extract(&to).unwrap(), extracted, "{asked}");
+        assert_eq!(names(&to), ["d", "linked"]);
+        assert_eq!(names(&to.join("d")), ["One", "linked"]);
+        for name in ["linked", "d/linked", "d/One"] {
+            assert_eq!(fs::read(to.join(name)).unwrap(), b"1", "{asked} {name}");
+        }
+    }
+    assert!(stopped > 8, "{stopped}");
+}
