@@ -67,7 +67,7 @@ const DEFAULT_CONFIG: &str = "/etc/coldchain/config.toml";
 
 const EXIT_CODES: &str = "\
     Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another run holds the lock · \
-    4 archived, but a later step failed · 5 segments are thawing, run again later · 6 integrity · \
+    4 archived or extracted, but something after that failed or was not kept · 5 segments are thawing, run again later · 6 integrity · \
     7 chain broken · 8 a program or privilege is missing or too old · 10 several sources, some failed · \
     130 stopped by SIGINT · 143 stopped by SIGTERM. An unknown code is a failure.";
 

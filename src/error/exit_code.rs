@@ -12,7 +12,8 @@ pub enum ExitCode {
     Usage = 2,
     /// Another run holds the lock.
     Busy = 3,
-    /// Archived, but a later step or a hook failed; or what is stray may not be deleted.
+    /// Archived, but a later step or a hook failed; or what is stray may not be deleted; or extracted, but not all could be
+    /// kept.
     Later = 4,
     /// Segments are thawing: run again.
     Thawing = 5,

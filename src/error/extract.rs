@@ -4,11 +4,39 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{Advice, ExitCode, exit};
-use crate::model::shell;
+use crate::model::{ArchiveId, shell};
 
 /// Why extracted files can't be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
+    /// The names and the places of the data of all files need more memory than there may be.
+    #[error(
+        "the files of {archive} need more than {limit} bytes of memory to be brought back one by one"
+    )]
+    TooManyPieces {
+        /// The archive at which the limit was reached.
+        archive: ArchiveId,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The data of some files can't be had.
+    #[error(
+        "left out {lost} of the files, whose data is damaged or missing in every place; the others are extracted"
+    )]
+    DataLost {
+        /// How many files.
+        lost: u64,
+    },
+    /// The target could not hold everything.
+    #[error(
+        "extracted, but the target does not have everything as it was archived: {left_out} left out, {not_kept} without something"
+    )]
+    NotAllKept {
+        /// How many names were left out.
+        left_out: u64,
+        /// The most names that lack one and the same thing.
+        not_kept: u64,
+    },
     /// What is to be written exists already.
     #[error("cannot write {}: it exists already", .0.display())]
     TargetExists(PathBuf),
@@ -47,6 +75,15 @@ pub enum ExtractError {
 impl ExtractError {
     pub(super) fn advice(&self) -> Advice {
         match self {
+            Self::TooManyPieces { .. } => exit(ExitCode::Failed).hint(
+                "raise `memory_limit` in the config, or restore the whole date with `coldchain restore`",
+            ),
+            Self::DataLost { .. } => exit(ExitCode::Integrity).hint(
+                "run `coldchain verify --deep` to see what is damaged, and take these files from another --date; `coldchain history` lists their versions",
+            ),
+            Self::NotAllKept { .. } => exit(ExitCode::Later).hint(
+                "run it as root, or with --to on another filesystem, such as ext4 or btrfs, to keep more; --devices makes devices",
+            ),
             Self::TargetExists(_) => exit(ExitCode::Usage).hint(
                 "move it away, or give another directory with --to: nothing is ever replaced",
             ),

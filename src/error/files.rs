@@ -45,16 +45,6 @@ pub enum FilesError {
         /// How many copies there are.
         copies: usize,
     },
-    /// The names and the places of the data of all files need more memory than there may be.
-    #[error(
-        "the files of {archive} need more than {limit} bytes of memory to be brought back one by one"
-    )]
-    TooManyPieces {
-        /// The archive at which the limit was reached.
-        archive: ArchiveId,
-        /// The limit in bytes.
-        limit: u64,
-    },
     /// Only an archive has the file, and nothing was given that opens it.
     #[error("no snapshot and no mirror's copy here has {}, but the archive of {date} has it", file.display())]
     InArchiveAlone {
@@ -62,24 +52,6 @@ pub enum FilesError {
         file: PathBuf,
         /// The archive's date.
         date: NaiveDate,
-    },
-    /// The data of some files can't be had.
-    #[error(
-        "left out {lost} of the files, whose data is damaged or missing in every place; the others are extracted"
-    )]
-    DataLost {
-        /// How many files.
-        lost: u64,
-    },
-    /// The target could not hold everything.
-    #[error(
-        "extracted, but the target does not have everything as it was archived: {left_out} left out, {not_kept} without something"
-    )]
-    NotAllKept {
-        /// How many names were left out.
-        left_out: u64,
-        /// The most names that lack one and the same thing.
-        not_kept: u64,
     },
     /// The file is in a nested subvolume.
     #[error("no snapshot of `{source_name}` has what is in {}: it is a subvolume of its own", nested.display())]
@@ -216,15 +188,6 @@ impl FilesError {
             ),
             Self::InArchiveAlone { .. } => exit(ExitCode::Failed)
                 .hint("add --identity FILE with the recovery kit to bring it from there; it says first what that costs"),
-            Self::DataLost { .. } => exit(ExitCode::Integrity).hint(
-                "run `coldchain verify --deep` to see what is damaged, and take these files from another --date; `coldchain history` lists their versions",
-            ),
-            Self::NotAllKept { .. } => exit(ExitCode::Later).hint(
-                "run it as root, or with --to on another filesystem, such as ext4 or btrfs, to keep more; --devices makes devices",
-            ),
-            Self::TooManyPieces { .. } => exit(ExitCode::Failed).hint(
-                "raise `memory_limit` in the config, or restore the whole date with `coldchain restore`",
-            ),
             Self::Nested { .. } => exit(ExitCode::Failed)
                 .hint("add a [[source]] for that subvolume: a snapshot ends where another subvolume begins"),
             Self::NoneSoOld { file, .. } | Self::NotInCopy { file, .. } => {

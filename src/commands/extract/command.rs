@@ -71,7 +71,7 @@ impl ExtractCommand<'_> {
         catalog: &mut Catalog,
     ) -> Result<(), Error> {
         let planned = self.read(wanted, archive, catalog)?;
-        self.from_some_place(&planned, catalog)
+        self.at_some_place(&planned, catalog)
     }
 
     /// Reads the contents of the chain, and finds what is wanted in it.
@@ -108,7 +108,7 @@ impl ExtractCommand<'_> {
     }
 
     /// Extracts from the place that was named; from home, if none was. If home does not answer, a copy takes its place.
-    fn from_some_place(
+    fn at_some_place(
         &self,
         planned: &PlannedExtraction,
         catalog: &mut Catalog,

@@ -31,19 +31,18 @@ impl<'a> Wanted<'a> {
     pub(super) fn read(args: &Extract, config: &'a Config) -> Result<Self, Error> {
         let first = &args.source;
         let is_name = |source: &&Source| first.as_os_str() == OsStr::new(source.name.as_str());
-        let mut wanted = match config.sources.iter().find(is_name) {
-            Some(source) => Self {
+        let mut wanted = if let Some(source) = config.sources.iter().find(is_name) {
+            Self {
                 source,
                 snapshot: None,
                 typed: Vec::new(),
-            },
-            None => {
-                let file = engine::locate(config, first)?;
-                Self {
-                    source: file.source,
-                    snapshot: file.snapshot,
-                    typed: vec![Path::new("/").join(file.below)],
-                }
+            }
+        } else {
+            let file = engine::locate(config, first)?;
+            Self {
+                source: file.source,
+                snapshot: file.snapshot,
+                typed: vec![Path::new("/").join(file.below)],
             }
         };
         wanted.typed.extend(args.paths.iter().cloned());
@@ -91,7 +90,7 @@ impl<'a> Wanted<'a> {
                 Vec::new()
             };
             if matching.is_empty() {
-                return Err(self.unknown(path, (config, archive), catalog)?);
+                return Err(self.unknown(path, (config, archive), catalog));
             }
             resolved.extend(matching);
         }
@@ -135,7 +134,7 @@ impl<'a> Wanted<'a> {
         path: Vec<u8>,
         (config, archive): (&Config, ArchiveId),
         catalog: &Catalog,
-    ) -> Result<Error, Error> {
+    ) -> Error {
         let file = LocatedFile {
             source: self.source,
             below: PathBuf::from(std::ffi::OsString::from_vec(path)),
@@ -149,14 +148,14 @@ impl<'a> Wanted<'a> {
             && let Ok(indexed) = index.archive(self.source, WhichIndexed::Archive(archive))
             && let Ok(error) = index.not_in_archive(&file, indexed)
         {
-            return Ok(error);
+            return error;
         }
-        Ok(FilesError::NotInArchive {
+        FilesError::NotInArchive {
             file: file.as_argument().into(),
             date: archive.date,
             exists: None,
         }
-        .into())
+        .into()
     }
 }
 

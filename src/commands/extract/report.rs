@@ -13,7 +13,7 @@ use crate::commands::not_kept;
 use crate::commands::output::{answer, answer_json, answer_lines, count};
 use crate::commands::restore::report::{cost_in_words, thaw_in_json};
 use crate::engine::{CountedPaths, Estimate, ExtractEnd, ExtractReads, LeftOut, ReadablePlace};
-use crate::error::{Error, FilesError};
+use crate::error::{Error, ExtractError};
 use crate::model::size::Bytes;
 use crate::model::{Line, Tier};
 use crate::plan::Usd;
@@ -111,7 +111,7 @@ pub(super) fn tell_end(
     let plan = &planned.plan;
     let extracted = &end.extracted;
     for (what, counted) in &extracted.left_out {
-        warn(with_paths(left_out(*what, counted.count), counted));
+        warn(with_paths(&left_out(*what, counted.count), counted));
     }
     for (what, counted) in &extracted.not_kept {
         warn(with_paths(
@@ -152,13 +152,13 @@ pub(super) fn verdict(end: &ExtractEnd) -> Result<(), Error> {
     let data = extracted.left_out.get(&LeftOut::Data);
     let lost = (end.lost.len() as u64).max(data.map_or(0, |lost| lost.count));
     if lost > 0 {
-        return Err(FilesError::DataLost { lost }.into());
+        return Err(ExtractError::DataLost { lost }.into());
     }
     if extracted.left_out.is_empty() && extracted.not_kept.is_empty() {
         return Ok(());
     }
     let sum = |counted: &CountedPaths| counted.count;
-    Err(FilesError::NotAllKept {
+    Err(ExtractError::NotAllKept {
         left_out: extracted.left_out.values().map(sum).sum(),
         not_kept: extracted.not_kept.values().map(sum).max().unwrap_or(0),
     }
@@ -196,7 +196,7 @@ pub(super) fn shown_path(path: &[u8]) -> String {
     Line(Path::new(OsStr::from_bytes(path)).display()).to_string()
 }
 
-fn with_paths(text: String, counted: &CountedPaths) -> String {
+fn with_paths(text: &str, counted: &CountedPaths) -> String {
     let named = counted.first.len() as u64;
     let paths: Vec<String> = counted
         .first

@@ -14,6 +14,7 @@ pub(super) fn samples() -> Vec<Error> {
     };
     [
         damaged(),
+        ContentsFault::Missing { archive: archive() },
         ContentsFault::Unusable {
             archive: archive(),
             what: "object 0 of the contents is not the one that was signed".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::io;
+use super::{archive, io};
 use crate::error::{Error, ExtractError};
 
 pub(super) fn samples() -> Vec<Error> {
@@ -13,6 +13,15 @@ pub(super) fn samples() -> Vec<Error> {
         source,
     };
     [
+        ExtractError::TooManyPieces {
+            archive: archive(),
+            limit: 402_653_184,
+        },
+        ExtractError::DataLost { lost: 3 },
+        ExtractError::NotAllKept {
+            left_out: 1,
+            not_kept: 12,
+        },
         ExtractError::TargetExists(path()),
         ExtractError::NoDirectory(path()),
         ExtractError::NoTree("entry 3 has the name `..`".to_owned()),

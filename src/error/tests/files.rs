@@ -31,6 +31,10 @@ pub(super) fn samples() -> Vec<Error> {
             file: file(),
             before: "2026-11-21 12:00".to_owned(),
         },
+        FilesError::InArchiveAlone {
+            file: file(),
+            date: date.date,
+        },
         FilesError::TooFarBack,
         FilesError::NoCopyOf {
             source_name: mail(),

@@ -14,7 +14,7 @@ use crate::engine::files::pieces::tree::{PiecesError, PiecesTree};
 use crate::engine::files::replay::refusal::ReplayError;
 use crate::engine::ledger::archive_keys::{SealedArchive, sealed_archives};
 use crate::engine::restore::archive_stream::expected;
-use crate::error::{ContentsFault, Error, FilesError, RequestError, in_words};
+use crate::error::{ContentsFault, Error, ExtractError, RequestError, in_words};
 use crate::interrupt::Interrupt;
 use crate::model::ArchiveId;
 use crate::model::entry::ArchiveEntry;
@@ -126,7 +126,7 @@ fn read_archive(
         ContentsReader::open(input, expected(entry)).map_err(|error| unusable(in_words(&error)))?;
     let replayed = replay_pieces(&mut reader, number, tree).map_err(|error| match error {
         ReplayError::Tree(PiecesError::TooLarge { limit }) => {
-            FilesError::TooManyPieces { archive, limit }.into()
+            ExtractError::TooManyPieces { archive, limit }.into()
         }
         ReplayError::Tree(error) => unusable(in_words(&error)),
         error => unusable(in_words(&error)),

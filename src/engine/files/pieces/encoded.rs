@@ -41,8 +41,10 @@ pub fn unpack(packed: &[u8], compression: u32, bytes: usize) -> Result<Vec<u8>, 
         ZLIB => read_all(flate2::read::ZlibDecoder::new(packed), bytes)?,
         ZSTD => {
             let decoder = zstd::stream::read::Decoder::with_buffer(packed);
-            let mut decoder = decoder.map_err(failed)?.single_frame();
-            decoder.window_log_max(LARGEST_WINDOW_LOG).map_err(failed)?;
+            let mut decoder = decoder.map_err(|error| failed(&error))?.single_frame();
+            decoder
+                .window_log_max(LARGEST_WINDOW_LOG)
+                .map_err(|error| failed(&error))?;
             read_all(decoder, bytes)?
         }
         LZO_4K..=LARGEST_LZO => unpack_lzo(packed, 4096 << (compression - LZO_4K), bytes)?,
@@ -52,14 +54,16 @@ pub fn unpack(packed: &[u8], compression: u32, bytes: usize) -> Result<Vec<u8>, 
     Ok(out)
 }
 
-fn failed(error: std::io::Error) -> UnpackError {
+fn failed(error: &std::io::Error) -> UnpackError {
     UnpackError(error.to_string())
 }
 
 fn read_all(decoder: impl Read, bytes: usize) -> Result<Vec<u8>, UnpackError> {
     let mut out = Vec::with_capacity(bytes);
     let mut decoder = decoder.take(bytes as u64);
-    decoder.read_to_end(&mut out).map_err(failed)?;
+    decoder
+        .read_to_end(&mut out)
+        .map_err(|error| failed(&error))?;
     Ok(out)
 }
 

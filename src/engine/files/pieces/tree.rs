@@ -421,21 +421,17 @@ impl PiecesTree {
         let mut xattrs = self.xattrs[self.inode(object).xattrs as usize].clone();
         xattrs.retain(|(known, _)| known != name);
         xattrs.extend(value.map(|value| (name.to_vec(), value.to_vec())));
-        let number = match self.known_xattrs.get(&xattrs) {
-            Some(number) => *number,
-            None => {
-                let bytes: usize = xattrs
-                    .iter()
-                    .map(|(name, value)| name.len() + value.len())
-                    .sum();
-                let cost = 2 * (bytes + 96 * xattrs.len()) as u64 + 128;
-                self.take_memory(cost)?;
-                self.memory += cost;
-                let number = u32::try_from(self.xattrs.len()).expect("memory has no more");
-                self.xattrs.push(xattrs.clone());
-                self.known_xattrs.insert(xattrs, number);
-                number
-            }
+        let number = if let Some(number) = self.known_xattrs.get(&xattrs) {
+            *number
+        } else {
+            let bytes = xattrs.iter().map(|(name, value)| name.len() + value.len());
+            let cost = 2 * (bytes.sum::<usize>() + 96 * xattrs.len()) as u64 + 128;
+            self.take_memory(cost)?;
+            self.memory += cost;
+            let number = u32::try_from(self.xattrs.len()).expect("memory has no more");
+            self.xattrs.push(xattrs.clone());
+            self.known_xattrs.insert(xattrs, number);
+            number
         };
         self.inode_mut(object).xattrs = number;
         Ok(())

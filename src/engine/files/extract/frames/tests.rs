@@ -2,6 +2,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use super::ahead::FetchedFrame;
+use super::plan::ObjectPart;
 use super::test_data::{FRAME, FRAMES_OF_SEGMENT, Read, TestArchive, TestStore, archive};
 use super::*;
 use crate::config::{ColdDir, StoreConfig};
