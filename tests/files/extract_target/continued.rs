@@ -28,7 +28,7 @@ fn everything(uid: u32) -> Listing {
     listing.node(closed).mode = 0o40000;
     let one = listing.file(Some(closed), "one", b"the first");
     listing.node(one).mode = 0o100_000;
-    let other = listing.file(Some(d), "other", &[b'o'; 100_000]);
+    let other = listing.file(Some(d), "other", &vec![b'o'; 100_000]);
     let (one, other) = (listing.object(one), listing.object(other));
     listing.name(Some(closed), "other too", other);
     listing.name(None, "one too", one);

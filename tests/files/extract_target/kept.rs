@@ -13,6 +13,9 @@ use crate::common::rng::Rng;
 use crate::common::tmpfs::Tmpfs;
 use crate::common::tree::{compare_trees, make_rich_tree};
 
+/// In nanoseconds.
+const YEAR: i64 = 365 * 86_400 * 1_000_000_000;
+
 fn not_kept(extracted: &Extracted) -> Vec<(NotKept, Vec<&str>)> {
     let shown = |paths: &'_ [PathBuf]| -> Vec<&'static str> {
         paths
@@ -97,7 +100,6 @@ fn nothing_is_inherited_from_the_directory() {
 fn times_that_a_filesystem_does_not_have_are_named() {
     let ext4 = Mounted::ext4(16);
     let mut listing = Listing::default();
-    const YEAR: i64 = 365 * 86_400 * 1_000_000_000;
     for (name, mtime) in [
         ("1960", -10 * YEAR + 7),
         ("2070", 100 * YEAR + 123_456_789),

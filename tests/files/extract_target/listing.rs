@@ -172,6 +172,7 @@ impl Listing {
         }
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "the engine asks for it")]
     pub(crate) fn look_up(&self, object: ObjectId) -> Result<ExtractedNode, Error> {
         Ok(self.nodes[&object].clone())
     }
