@@ -132,18 +132,16 @@ fn compare((expected, onto): (&Path, Onto), found: &Path, what: &str) {
 
 /// Extracts a chain at each date, whole and in parts.
 fn check(chain: &Chain, onto: Onto, as_received: bool) {
-    let (_memory, _btrfs);
+    let mut memory = None;
+    let mut btrfs = None;
     let to = match onto {
         Onto::Disk => chain.machine.path("to"),
         Onto::Memory => {
             let to = chain.machine.path("memory");
-            _memory = Tmpfs::on(&to, 1 << 20);
+            memory = Some(Tmpfs::on(&to, 1 << 20));
             to
         }
-        Onto::Btrfs => {
-            _btrfs = LoopFs::new(1024);
-            _btrfs.path("")
-        }
+        Onto::Btrfs => btrfs.insert(LoopFs::new(1024)).path(""),
     };
     fs::create_dir_all(&to).unwrap();
     let received = as_received.then(|| chain.receive());
@@ -186,6 +184,7 @@ fn check(chain: &Chain, onto: Onto, as_received: bool) {
             );
         }
     }
+    drop((memory, btrfs));
 }
 
 /// Checks chains, each onto another kind of filesystem.

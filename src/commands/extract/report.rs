@@ -115,7 +115,7 @@ pub(super) fn tell_end(
     }
     for (what, counted) in &extracted.not_kept {
         warn(with_paths(
-            not_kept::in_words(*what, counted.count),
+            &not_kept::in_words(*what, counted.count),
             counted,
         ));
     }

@@ -34,7 +34,7 @@ fn only_the_segments_of_a_file_are_thawed_and_the_next_run_goes_on() {
     let run = archived.extract("album/b --to $T/out --tier bulk --yes");
     assert_eq!(run.code, Some(5), "{run:?}");
     assert_eq!(thaws(&archived).len(), segments);
-    assert!(thaws(&archived).iter().all(|key| is_segment(key)));
+    assert!(thaws(&archived).iter().all(is_segment));
     let made: Vec<_> = std::fs::read_dir(archived.path("out")).unwrap().collect();
     assert!(made.is_empty(), "{made:?}");
     let again = archived.extract("album/b --to $T/out --tier bulk --yes");

@@ -45,11 +45,8 @@ fn no_more_than_the_frames_of_a_file_is_fetched_and_the_plan_says_how_much() {
         bytes += to.parse::<u64>().unwrap() + 1 - from.parse::<u64>().unwrap();
     }
     assert_eq!(plan["sealed_bytes"], bytes);
-    let archives = plan["archives"].as_array().unwrap();
-    let planned: u64 = archives
-        .iter()
-        .map(|it| it["requests"].as_u64().unwrap())
-        .sum();
+    let of_archives = plan["archives"].as_array().unwrap().iter();
+    let planned: u64 = of_archives.map(|it| it["requests"].as_u64().unwrap()).sum();
     assert_eq!(planned, requests);
     // The file and one more byte lie in two frames of 4 MiB.
     assert!(bytes < 9 << 20, "{bytes}");
