@@ -116,12 +116,18 @@ fn write_out(text: &str) -> io::Result<()> {
 
 /// Returns stdout for the bytes of a send stream; an error if it is a terminal.
 pub fn stream_out() -> Result<Stdout, Error> {
+    raw_out("a send stream is not written to a terminal: redirect stdout, or name a file")
+}
+
+/// Returns stdout for the bytes of a file; an error if it is a terminal, which would obey what is in them.
+pub fn file_out() -> Result<Stdout, Error> {
+    raw_out("a file is not written to a terminal as it is: redirect stdout, or name a directory")
+}
+
+fn raw_out(refusal: &'static str) -> Result<Stdout, Error> {
     let stdout = io::stdout();
     if stdout.is_terminal() {
-        return Err(RequestError::Stdio(
-            "a send stream is not written to a terminal: redirect stdout, or name a file",
-        )
-        .into());
+        return Err(RequestError::Stdio(refusal).into());
     }
     Ok(stdout)
 }

@@ -1,5 +1,6 @@
 //! `coldchain extract`: bring files back out of an archive, on any filesystem.
 
+mod asked;
 mod command;
 mod paths;
 mod report;
@@ -16,12 +17,13 @@ use crate::engine::{RunContext, StateDir, plan_details};
 use crate::error::{Error, RequestError};
 use crate::model::ArchiveId;
 use crate::model::date_word::DateWord;
-pub(super) use command::{ExtractCommand, ExtractManner, ToExtract};
-use paths::Wanted;
+pub(super) use asked::ExtractManner;
+pub(super) use command::{ExtractCommand, ToExtract};
+use paths::WantedPaths;
 
 pub(super) fn run(args: &Extract, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
-    let wanted = Wanted::read(args, &config)?;
+    let wanted = WantedPaths::read(args, &config)?;
     let source = wanted.source;
     require_catalog(&config, &[source])?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;

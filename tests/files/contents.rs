@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 
-use coldchain::btrfs::{ContentsReader, Expect, Guard};
+use coldchain::btrfs::{ContentsReader, Expect, Guard, unpack};
 use coldchain::engine::{
-    Piece, PieceSource, PiecesTree, ReplayError, Replayed, replay, replay_pieces, unpack,
+    DataPiece, PieceSource, PiecesTree, ReplayError, Replayed, replay, replay_pieces,
 };
 use coldchain::model::file_node::ObjectId;
 
@@ -49,7 +49,7 @@ pub(crate) fn apply_pieces(stream: &[u8], archive: usize, tree: &mut PiecesTree)
 pub(crate) fn data_of(tree: &PiecesTree, file: ObjectId, streams: &[Vec<u8>]) -> Vec<u8> {
     let number = |number: u64| usize::try_from(number).unwrap();
     let mut data = vec![0; number(tree.size_of(file))];
-    for Piece { at, bytes, source } in tree.pieces(file) {
+    for DataPiece { at, bytes, source } in tree.pieces(file) {
         let into = &mut data[number(at)..number(at + bytes)];
         let stream = &streams[source.archive() as usize];
         match source {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::paths::Wanted;
+use super::asked::{ExtractManner, PlannedExtraction};
+use super::paths::WantedPaths;
 use super::{report, to_stdout};
 use crate::activity_log::{ActivityLog, LogLine};
 use crate::catalog::Catalog;
-use crate::cli::{Everywhere, Thawing};
+use crate::cli::Everywhere;
 use crate::commands::identity::ask_for_identities;
 use crate::commands::prompt::{Agreed, confirm};
 use crate::commands::recorded;
@@ -20,28 +21,14 @@ use crate::engine::{
 use crate::error::{Error, RequestError, RestoreError, in_words};
 use crate::interrupt::Interrupt;
 use crate::model::ArchiveId;
-use crate::plan::RestorePlan;
 use crate::printing::say_lines;
 use crate::progress::Event;
-use crate::store::{ErrorKind, RateLimit, RequestPace, Store};
-
-/// How to extract, by the command line.
-pub(in crate::commands) struct ExtractManner<'a> {
-    /// The directory that gets the files; none if it is only planned.
-    pub(in crate::commands) to: Option<&'a Path>,
-    pub(in crate::commands) devices: bool,
-    pub(in crate::commands) limit: Option<&'a RateLimit>,
-    pub(in crate::commands) parallel: Option<u8>,
-    pub(in crate::commands) thawing: &'a Thawing,
-    pub(in crate::commands) place: Option<&'a str>,
-    pub(in crate::commands) identity: Option<&'a Path>,
-    pub(in crate::commands) yes: bool,
-}
+use crate::store::{ErrorKind, RequestPace, Store};
 
 /// What is extracted of an archive.
 pub(in crate::commands) enum ToExtract<'a> {
     /// Paths, each in the directories that lead to it.
-    Paths(&'a Wanted<'a>),
+    Paths(&'a WantedPaths<'a>),
     /// A path, under another name.
     As {
         /// The path below the source's root.
@@ -201,7 +188,7 @@ impl ExtractCommand<'_> {
             extracting.ask_classes(catalog)?;
             (reads, cost) = estimate(catalog)?;
         }
-        let told = report::Told {
+        let told = report::ExtractNeeds {
             planned,
             reads: &reads,
             estimate: &cost,
@@ -339,12 +326,6 @@ impl ExtractCommand<'_> {
             message,
         });
     }
-}
-
-/// What is extracted, of which archive.
-pub(in crate::commands) struct PlannedExtraction {
-    pub(in crate::commands) plan: RestorePlan,
-    pub(in crate::commands) extraction: Extraction,
 }
 
 /// Names the place in what an extraction waits for.

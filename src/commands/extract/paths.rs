@@ -18,7 +18,7 @@ use crate::model::{ArchiveId, SnapshotName};
 const LONGEST_LIST: u64 = 256 << 20;
 
 /// What the command line asks for.
-pub(in crate::commands) struct Wanted<'a> {
+pub(in crate::commands) struct WantedPaths<'a> {
     pub(super) source: &'a Source,
     /// The snapshot that the first path leads into, if it leads into one.
     snapshot: Option<SnapshotName>,
@@ -26,7 +26,7 @@ pub(in crate::commands) struct Wanted<'a> {
     typed: Vec<PathBuf>,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> WantedPaths<'a> {
     /// Reads the words of the command line, and the list of paths if one is given.
     pub(super) fn read(args: &Extract, config: &'a Config) -> Result<Self, Error> {
         let first = &args.source;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::command::PlannedExtraction;
+use super::asked::PlannedExtraction;
 use crate::cli::Everywhere;
 use crate::commands::not_kept;
 use crate::commands::output::{answer, answer_json, answer_lines, count};
@@ -23,7 +23,7 @@ use crate::printing::{shown, warn};
 const NO_FAILURE: &str = "writing to a string does not fail";
 
 /// What an extraction needs.
-pub(super) struct Told<'a> {
+pub(super) struct ExtractNeeds<'a> {
     pub(super) planned: &'a PlannedExtraction,
     pub(super) reads: &'a ExtractReads,
     pub(super) estimate: &'a Estimate,
@@ -31,7 +31,7 @@ pub(super) struct Told<'a> {
     pub(super) tier: Tier,
 }
 
-impl Told<'_> {
+impl ExtractNeeds<'_> {
     /// Prints it.
     pub(super) fn tell(&self, everywhere: &Everywhere) -> Result<(), Error> {
         if everywhere.json {

@@ -1,16 +1,17 @@
 //! Writes one file of an archive to stdout.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 use rustix::fs::FileType;
 
-use super::command::{ExtractManner, PlannedExtraction};
+use super::asked::{ExtractManner, PlannedExtraction};
 use crate::catalog::Catalog;
 use crate::commands::restore::thaw_request;
 use crate::engine::Extracting;
 use crate::error::{Error, RequestError};
 use crate::model::file_node::ObjectId;
+use crate::printing;
 
 /// Bytes that are read and written at once.
 const STEP: u64 = 4 << 20;
@@ -48,7 +49,7 @@ pub(super) fn write(
     let reader = extracting.reader(catalog)?;
     let size = extracting.extraction.chain.tree.size_of(file);
     let failed = |error| Error::file("write to", "stdout", error);
-    let mut stdout = io::stdout().lock();
+    let mut stdout = printing::file_out()?.lock();
     let mut at = 0;
     while at < size {
         extracting.interrupt.check()?;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::needs::Need;
-use crate::engine::files::pieces::encoded::{UnpackError, unpack};
-use crate::engine::files::pieces::piece::{Encoded, PieceSource, Run};
+use crate::btrfs::{UnpackError, unpack};
+use crate::engine::files::pieces::piece::{Encoded, PieceSource, WriteRun};
 use crate::model::file_node::ObjectId;
 
 /// What takes the data of files.
@@ -162,7 +162,7 @@ impl Filling {
 
 fn write_run<T: TakesData>(
     need: &Need,
-    run: Run,
+    run: WriteRun,
     range: &Range<u64>,
     bytes: &[u8],
     target: &mut T,

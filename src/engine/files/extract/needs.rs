@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::chain::{ChainArchive, FramePlace};
-use crate::engine::files::pieces::piece::Piece;
+use crate::engine::files::pieces::piece::DataPiece;
 use crate::engine::files::pieces::tree::PiecesTree;
 use crate::model::file_node::ObjectId;
 
@@ -13,7 +13,7 @@ pub(super) struct Need {
     /// The file.
     pub(super) file: ObjectId,
     /// The piece.
-    pub(super) piece: Piece,
+    pub(super) piece: DataPiece,
 }
 
 impl Need {

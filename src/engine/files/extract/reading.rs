@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::chain::{FramePlace, ReadChain};
 use super::frames::{FrameSource, FrameTarget, WantedFrames};
+use crate::btrfs::unpack;
 use crate::catalog::Catalog;
 use crate::engine::context::open_source::OpenSource;
-use crate::engine::files::pieces::encoded::unpack;
-use crate::engine::files::pieces::piece::{Encoded, Piece, PieceSource};
+use crate::engine::files::pieces::piece::{DataPiece, Encoded, PieceSource};
 use crate::engine::restore::fetch::WantedSegment;
 use crate::engine::restore::other_places::OtherPlaces;
 use crate::error::{ContentsFault, Error, in_words};
@@ -100,7 +100,12 @@ impl<'a> FileReader<'a> {
         Ok(data)
     }
 
-    fn copy_encoded(&self, piece: &Piece, encoded: Encoded, into: &mut [u8]) -> Result<(), Error> {
+    fn copy_encoded(
+        &self,
+        piece: &DataPiece,
+        encoded: Encoded,
+        into: &mut [u8],
+    ) -> Result<(), Error> {
         let mut packed = vec![0; to_usize(encoded.bytes.into())];
         self.copy(encoded.archive, encoded.at, &mut packed)?;
         let archive = self.chain.archives[encoded.archive as usize].id();

@@ -112,7 +112,7 @@ impl Extracting<'_> {
             Ok(extraction.chain.tree.extracted(object))
         };
         target.make(&node)?;
-        let mut writing = Writing {
+        let mut writing = DataWriter {
             target: &mut target,
             lost: BTreeMap::new(),
             written: 0,
@@ -134,7 +134,11 @@ impl Extracting<'_> {
         })
     }
 
-    fn fetch(&self, wanted: Vec<WantedFrames>, writing: &mut Writing<'_, '_>) -> Result<(), Error> {
+    fn fetch(
+        &self,
+        wanted: Vec<WantedFrames>,
+        writing: &mut DataWriter<'_, '_>,
+    ) -> Result<(), Error> {
         let extraction = self.extraction;
         let done = writing.target.frames_done();
         let wanted = without_first(wanted, done);
@@ -212,7 +216,7 @@ struct Reached {
 impl Reached {
     /// Notes how far it is, if the next run can go on from here: files that were given up are tried again, and what is in two
     /// frames needs both.
-    fn note(&mut self, writing: &mut Writing<'_, '_>, filling: &Filling) -> Result<(), Error> {
+    fn note(&mut self, writing: &mut DataWriter<'_, '_>, filling: &Filling) -> Result<(), Error> {
         if writing.lost.is_empty() && filling.is_between() {
             writing.target.reached(self.frames)?;
             self.written = writing.written;
@@ -234,13 +238,13 @@ fn without_first(mut wanted: Vec<WantedFrames>, mut frames: u64) -> Vec<WantedFr
 }
 
 /// The target, and what can't be written into it.
-struct Writing<'w, 't> {
+struct DataWriter<'w, 't> {
     target: &'w mut ExtractTarget<'t>,
     lost: BTreeMap<ObjectId, String>,
     written: u64,
 }
 
-impl TakesData for Writing<'_, '_> {
+impl TakesData for DataWriter<'_, '_> {
     type Error = Error;
 
     fn write(&mut self, file: ObjectId, at: u64, bytes: &[u8]) -> Result<(), Error> {

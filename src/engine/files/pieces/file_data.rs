@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use super::piece::Piece;
+use super::piece::DataPiece;
 
 /// The pieces of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct FileData(Vec<Piece>);
+pub(super) struct FilePieces(Vec<DataPiece>);
 
-impl FileData {
+impl FilePieces {
     /// Returns the pieces within a range, cut at its ends.
-    pub(super) fn within(&self, range: Range<u64>) -> impl Iterator<Item = Piece> {
+    pub(super) fn within(&self, range: Range<u64>) -> impl Iterator<Item = DataPiece> {
         let first = self.0.partition_point(|piece| piece.end() <= range.start);
         let pieces = self.0[first..].iter();
         pieces.map_while(move |piece| piece.within(&range))
@@ -18,7 +18,7 @@ impl FileData {
 
     /// Returns about how much memory the pieces take.
     pub(super) fn memory(&self) -> u64 {
-        (self.0.capacity() * size_of::<Piece>()) as u64
+        (self.0.capacity() * size_of::<DataPiece>()) as u64
     }
 
     /// Makes a hole. Cuts the pieces at its ends.
@@ -37,7 +37,7 @@ impl FileData {
     }
 
     /// Adds a piece, in the place of what was there.
-    pub(super) fn put(&mut self, piece: Piece) {
+    pub(super) fn put(&mut self, piece: DataPiece) {
         self.cut(&(piece.at..piece.end()));
         let at = self.0.partition_point(|it| it.at < piece.at);
         if let Some(before) = at.checked_sub(1).map(|before| &mut self.0[before])
@@ -52,14 +52,14 @@ impl FileData {
 
 #[cfg(test)]
 mod tests {
-    use super::super::piece::{PieceSource, Run};
+    use super::super::piece::{PieceSource, WriteRun};
     use super::*;
 
-    fn piece(at: u64, bytes: u32, place: u64) -> Piece {
-        Piece {
+    fn piece(at: u64, bytes: u32, place: u64) -> DataPiece {
+        DataPiece {
             at,
             bytes: bytes.into(),
-            source: PieceSource::Run(Run {
+            source: PieceSource::Run(WriteRun {
                 archive: 0,
                 at: place,
                 chunk: bytes,
@@ -70,7 +70,7 @@ mod tests {
     }
 
     /// For each byte of the file its place in the stream; 0 in a hole.
-    fn places(data: &FileData, size: usize) -> Vec<u64> {
+    fn places(data: &FilePieces, size: usize) -> Vec<u64> {
         let mut places = vec![0; size];
         let mut end = 0;
         for piece in &data.0 {
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn any_writes_and_holes_leave_what_a_plain_array_has() {
-        let (mut data, mut array) = (FileData::default(), vec![0; 64]);
+        let (mut data, mut array) = (FilePieces::default(), vec![0; 64]);
         let mut state = 12345_u64;
         let mut next = |below: u64| {
             state = state
@@ -116,7 +116,7 @@ mod tests {
                 place += bytes + next(20);
             }
             assert_eq!(places(&data, 64), array, "{step}");
-            let part = FileData(data.within(begin..begin + bytes).collect());
+            let part = FilePieces(data.within(begin..begin + bytes).collect());
             assert_eq!(places(&part, 64)[range.clone()], array[range], "{step}");
         }
     }

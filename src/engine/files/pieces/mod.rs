@@ -1,11 +1,8 @@
 //! Where the data of files lies in the send streams of a chain, found by replaying their contents.
 //!
-//! [`file_data`] has the pieces of one file, [`tree`] those of all, and [`encoded`] unpacks data that the streams carry as it is
-//! compressed on disk.
+//! [`file_data`] has the pieces of one file, [`tree`] those of all.
 
-pub(in crate::engine) mod encoded;
 mod file_data;
-mod lzo;
 pub(in crate::engine) mod piece;
 pub(in crate::engine) mod tree;
 

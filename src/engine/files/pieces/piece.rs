@@ -8,7 +8,7 @@ const LONGEST_GAP: u64 = 5000;
 
 /// A range of a file whose bytes are known. What no piece covers is a hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
+pub struct DataPiece {
     /// Where it begins in the file.
     pub at: u64,
     /// Its length; never 0.
@@ -21,7 +21,7 @@ pub struct Piece {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PieceSource {
     /// In write commands.
-    Run(Run),
+    Run(WriteRun),
     /// In one encoded write command.
     Encoded(Encoded),
 }
@@ -29,7 +29,7 @@ pub enum PieceSource {
 /// Data of write commands that follow each other: in each the same number of bytes, and between them the same number of
 /// others. Byte `x` of the run is at `at + x + gap * ((phase + x) / chunk)` of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Run {
+pub struct WriteRun {
     /// The archive, by its place in the chain.
     pub archive: u32,
     /// Where its first byte is in the stream.
@@ -67,7 +67,7 @@ impl PieceSource {
             Self::Run(run) => {
                 let chunk = u64::from(run.chunk);
                 let to = u64::from(run.phase) + by;
-                Self::Run(Run {
+                Self::Run(WriteRun {
                     at: run.at + by + u64::from(run.gap) * (to / chunk),
                     phase: narrow(to % chunk),
                     ..run
@@ -89,7 +89,7 @@ impl PieceSource {
     }
 }
 
-impl Piece {
+impl DataPiece {
     /// Returns the end of it in the file.
     pub fn end(&self) -> u64 {
         self.at + self.bytes
@@ -140,7 +140,7 @@ impl Piece {
     }
 }
 
-impl Run {
+impl WriteRun {
     /// Returns the run with another that comes after `bytes` of it; `None` if that is not how it goes on.
     fn followed_by(self, bytes: u64, next: &Self, next_bytes: u64) -> Option<Self> {
         let PieceSource::Run(expected) = PieceSource::Run(self).shifted(bytes) else {
@@ -209,11 +209,11 @@ fn narrow(number: u64) -> u32 {
 mod tests {
     use super::*;
 
-    fn write(at: u64, bytes: u32, place: u64) -> Piece {
-        Piece {
+    fn write(at: u64, bytes: u32, place: u64) -> DataPiece {
+        DataPiece {
             at,
             bytes: bytes.into(),
-            source: PieceSource::Run(Run {
+            source: PieceSource::Run(WriteRun {
                 archive: 0,
                 at: place,
                 chunk: bytes,
@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    fn run_of(piece: &Piece) -> Run {
+    fn run_of(piece: &DataPiece) -> WriteRun {
         match piece.source {
             PieceSource::Run(run) => run,
             PieceSource::Encoded(_) => panic!("it is a run"),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     /// The places of the stream that a piece has, byte by byte.
-    fn places(piece: &Piece) -> Vec<u64> {
+    fn places(piece: &DataPiece) -> Vec<u64> {
         let parts = run_of(piece).parts(0..piece.bytes);
         parts.flat_map(|(at, bytes)| at..at + bytes).collect()
     }

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 
 use rustix::fs::FileType;
 
-use super::file_data::FileData;
-use super::piece::{Encoded, Piece, PieceSource, Run};
+use super::file_data::FilePieces;
+use super::piece::{DataPiece, Encoded, PieceSource, WriteRun};
 use crate::btrfs::stream::StreamRefusal;
-use crate::btrfs::{Attribute, Command, ContentsCommand, StreamHead};
+use crate::btrfs::{Attribute, Command, ContentsCommand, StreamHead, is_known_compression};
 use crate::engine::files::extract::entries::ExtractedNode;
 use crate::engine::files::replay::new_node::nanoseconds;
 use crate::engine::files::replay::tree::FileTree;
@@ -63,7 +63,7 @@ pub enum PiecesError {
 
 /// An inode.
 #[derive(Debug, Clone)]
-struct Inode {
+struct TreeInode {
     mode: u32,
     uid: u32,
     gid: u32,
@@ -74,13 +74,13 @@ struct Inode {
     mtime: i64,
     /// The extended attributes, by their number in the tree.
     xattrs: u32,
-    data: FileData,
+    data: FilePieces,
     /// What only few have.
-    special: Option<Box<Special>>,
+    special: Option<Box<RareFacts>>,
 }
 
 #[derive(Debug, Clone)]
-struct Special {
+struct RareFacts {
     rdev: u64,
     target: Option<Vec<u8>>,
 }
@@ -91,7 +91,7 @@ type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 #[derive(Debug)]
 pub struct PiecesTree {
     /// By their ids, less one.
-    inodes: Vec<Inode>,
+    inodes: Vec<TreeInode>,
     names: HashMap<(ObjectId, Box<[u8]>), ObjectId>,
     /// All that some inode has or had; the first is empty.
     xattrs: Vec<Xattrs>,
@@ -105,7 +105,7 @@ pub struct PiecesTree {
     /// What the names were in the send parent that the stream has changed.
     parent_names: HashMap<(ObjectId, Box<[u8]>), Option<ObjectId>>,
     /// The sizes and the data that files had there, of those that the stream has changed.
-    parent_data: HashMap<ObjectId, (u64, FileData)>,
+    parent_data: HashMap<ObjectId, (u64, FilePieces)>,
     /// What it takes in memory, about.
     memory: u64,
     limit: u64,
@@ -128,7 +128,7 @@ impl PiecesTree {
             memory: 0,
             limit,
         };
-        tree.add(&Inode::new(FileType::Directory.as_raw_mode(), None));
+        tree.add(&TreeInode::new(FileType::Directory.as_raw_mode(), None));
         tree
     }
 
@@ -168,7 +168,7 @@ impl PiecesTree {
     }
 
     /// Returns the pieces of a file, none of which goes beyond its end.
-    pub fn pieces(&self, file: ObjectId) -> impl Iterator<Item = Piece> {
+    pub fn pieces(&self, file: ObjectId) -> impl Iterator<Item = DataPiece> {
         self.pieces_within(file, 0..u64::MAX)
     }
 
@@ -177,7 +177,7 @@ impl PiecesTree {
         &self,
         file: ObjectId,
         range: std::ops::Range<u64>,
-    ) -> impl Iterator<Item = Piece> {
+    ) -> impl Iterator<Item = DataPiece> {
         let inode = self.inode(file);
         inode.data.within(range.start..range.end.min(inode.size))
     }
@@ -207,17 +207,17 @@ impl PiecesTree {
         names
     }
 
-    fn inode(&self, object: ObjectId) -> &Inode {
+    fn inode(&self, object: ObjectId) -> &TreeInode {
         &self.inodes[index(object)]
     }
 
-    fn inode_mut(&mut self, object: ObjectId) -> &mut Inode {
+    fn inode_mut(&mut self, object: ObjectId) -> &mut TreeInode {
         &mut self.inodes[index(object)]
     }
 
-    fn add(&mut self, inode: &Inode) -> ObjectId {
+    fn add(&mut self, inode: &TreeInode) -> ObjectId {
         self.inodes.push(inode.clone());
-        self.memory += size_of::<Inode>() as u64;
+        self.memory += size_of::<TreeInode>() as u64;
         ObjectId(i64::try_from(self.inodes.len()).expect("memory has no more"))
     }
 
@@ -307,7 +307,7 @@ impl PiecesTree {
         let Ok(chunk @ 1..) = u32::try_from(data.end - data.start) else {
             return Ok(());
         };
-        let run = Run {
+        let run = WriteRun {
             archive: self.archive,
             at: data.start,
             chunk,
@@ -328,7 +328,7 @@ impl PiecesTree {
         let data = command.data.clone().unwrap_or_default();
         let compression = command.small_number(Attribute::Compression)?;
         let encryption = command.small_number(Attribute::Encryption)?;
-        if encryption != 0 || !super::encoded::is_known(compression) {
+        if encryption != 0 || !is_known_compression(compression) {
             return Err(PiecesError::UnknownEncoding {
                 compression,
                 encryption,
@@ -353,7 +353,7 @@ impl PiecesTree {
 
     fn put(&mut self, file: ObjectId, at: u64, bytes: u64, source: PieceSource) {
         let inode = self.inode_mut(file);
-        inode.data.put(Piece { at, bytes, source });
+        inode.data.put(DataPiece { at, bytes, source });
         inode.size = inode.size.max(at + bytes);
     }
 
@@ -389,13 +389,13 @@ impl PiecesTree {
         let end = from.checked_add(bytes).filter(|end| *end <= size);
         let end = end.ok_or_else(missing)?;
         // The source may be the same file: take its pieces first.
-        let pieces: Vec<Piece> = data.within(from..end).collect();
-        self.take_memory(pieces.len() as u64 * size_of::<Piece>() as u64)?;
+        let pieces: Vec<DataPiece> = data.within(from..end).collect();
+        self.take_memory(pieces.len() as u64 * size_of::<DataPiece>() as u64)?;
         let inode = self.inode_mut(file);
         // A clone brings holes too.
         inode.data.cut(&(to..to + bytes));
         for piece in pieces {
-            inode.data.put(Piece {
+            inode.data.put(DataPiece {
                 at: piece.at - from + to,
                 ..piece
             });
@@ -523,7 +523,7 @@ impl FileTree for PiecesTree {
 
     fn create(&mut self, node: &FileNode) -> Result<ObjectId, PiecesError> {
         let special = (node.rdev != 0 || node.target.is_some()).then(|| {
-            Box::new(Special {
+            Box::new(RareFacts {
                 rdev: node.rdev,
                 target: node.target.clone(),
             })
@@ -531,7 +531,7 @@ impl FileTree for PiecesTree {
         if let Some(target) = &node.target {
             self.memory += target.len() as u64 + NAME_COST;
         }
-        let object = self.add(&Inode::new(node.mode, special));
+        let object = self.add(&TreeInode::new(node.mode, special));
         self.take_memory(0)?;
         Ok(object)
     }
@@ -583,8 +583,8 @@ impl FileTree for PiecesTree {
     }
 }
 
-impl Inode {
-    fn new(mode: u32, special: Option<Box<Special>>) -> Self {
+impl TreeInode {
+    fn new(mode: u32, special: Option<Box<RareFacts>>) -> Self {
         Self {
             mode,
             uid: 0,
@@ -594,7 +594,7 @@ impl Inode {
             atime: 0,
             mtime: 0,
             xattrs: 0,
-            data: FileData::default(),
+            data: FilePieces::default(),
             special,
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The crates that do this take as much memory as hostile data asks for, or panic on it.
 
-use super::encoded::UnpackError;
+use super::UnpackError;
 
 /// What `state` is after a run of literals.
 const AFTER_LITERALS: usize = 4;

@@ -1,11 +1,11 @@
 //! Unpacks data that a stream carries as it is compressed on disk (`encoded_write`).
 
+mod lzo;
+
 use std::io::Read;
 
-use super::lzo;
-
 /// Returns whether this is a compression that can be unpacked, by the kernel's number (`BTRFS_ENCODED_IO_COMPRESSION_…`).
-pub(super) fn is_known(compression: u32) -> bool {
+pub fn is_known_compression(compression: u32) -> bool {
     compression <= LARGEST_LZO
 }
 
@@ -26,10 +26,10 @@ const LARGEST_WINDOW_LOG: u32 = 21;
 /// Data that can't be unpacked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("compressed data of the stream can't be unpacked: {0}")]
-pub struct UnpackError(pub(super) String);
+pub struct UnpackError(String);
 
 impl UnpackError {
-    pub(super) fn cut() -> Self {
+    fn cut() -> Self {
         Self("it is cut short".to_owned())
     }
 }
