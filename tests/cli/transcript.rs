@@ -9,14 +9,14 @@ use crate::common::machine::{LIVE_CONFIG, Machine};
 /// A command, and what it prints.
 type Command = (String, String);
 
-/// The commands of README's `console` blocks: those of the nights, and those that find a lost file.
-fn transcripts() -> [Vec<Command>; 2] {
+/// The commands of README's `console` blocks: those of the nights, those that find a lost file, and the one that extracts it.
+fn transcripts() -> [Vec<Command>; 3] {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = fs::read_to_string(readme).unwrap();
     let blocks = readme.split("```console\n").skip(1);
     let blocks = blocks.map(|block| commands(block.split_once("```").unwrap().0));
     let blocks: Vec<_> = blocks.collect();
-    blocks.try_into().expect("this test knows of two blocks")
+    blocks.try_into().expect("this test knows of three blocks")
 }
 
 fn commands(block: &str) -> Vec<Command> {
@@ -82,15 +82,16 @@ fn the_transcripts_in_readme_are_what_the_program_prints() {
     let here = |text: &str| {
         let text = text
             .replace("/mnt/new", "$FS/new")
+            .replace("/mnt/usb", "$T/usb")
             .replace("kit.txt", "$T/kit")
             .replace("/home/.coldchain/", "$FS/snapshots/")
             .replace("/home/letter.txt", "$FS/home/letter.txt")
             .replace("--to /home", "--to $FS/home");
         machine.fill(&text.replace("/mnt/shelf/archive", "$T/store"))
     };
-    let [nights, lost] = transcripts();
-    assert_eq!((nights.len(), lost.len()), (3, 4));
-    for (at, (words, shown)) in nights.into_iter().chain(lost).enumerate() {
+    let [nights, lost, extracted] = transcripts();
+    assert_eq!((nights.len(), lost.len(), extracted.len()), (3, 4, 1));
+    for (at, (words, shown)) in nights.into_iter().chain(lost).chain(extracted).enumerate() {
         if at == 3 {
             set_clock_back(&machine);
         }
