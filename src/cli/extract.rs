@@ -33,11 +33,14 @@ pub struct Extract {
     #[arg(long, value_name = "DATE")]
     pub date: Option<DateWord>,
     /// The directory that gets them, on any filesystem; made if it is missing. With -, stdout gets the one file
-    #[arg(long, value_name = "DIR", required_unless_present = "plan")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["plan", "explain"])]
     pub to: Option<PathBuf>,
     /// Show what it needs and costs, and stop
     #[arg(long)]
     pub plan: bool,
+    /// Print the shell commands that would put the one file together with public tools, and stop
+    #[arg(long, conflicts_with_all = ["plan", "to"])]
+    pub explain: bool,
     /// Also make devices, which only root can
     #[arg(long)]
     pub devices: bool,

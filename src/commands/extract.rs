@@ -2,6 +2,7 @@
 
 mod asked;
 mod command;
+mod explain;
 mod paths;
 mod report;
 mod to_stdout;
@@ -28,7 +29,7 @@ pub(super) fn run(args: &Extract, everywhere: &Everywhere) -> Result<(), Error> 
     require_catalog(&config, &[source])?;
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
     warn_of_copy(&catalog);
-    let log = if args.plan {
+    let log = if args.plan || args.explain {
         ActivityLog::none()
     } else {
         activity_log(&config)
@@ -38,6 +39,7 @@ pub(super) fn run(args: &Extract, everywhere: &Everywhere) -> Result<(), Error> 
     let extract = ExtractCommand {
         manner: ExtractManner {
             to: args.to.as_deref().filter(|_| !args.plan),
+            explains: args.explain,
             devices: args.devices,
             limit: args.limit.as_ref(),
             parallel: args.parallel,

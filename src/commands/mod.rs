@@ -38,6 +38,7 @@ pub(crate) mod plan;
 mod priority;
 mod prompt;
 mod prune;
+mod public_tools;
 mod pull;
 pub(crate) mod restore;
 pub(crate) mod run_facts;

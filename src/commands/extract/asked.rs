@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
+use rustix::fs::FileType;
+
 use crate::cli::Thawing;
 use crate::engine::Extraction;
+use crate::error::{Error, RequestError};
+use crate::model::file_node::ObjectId;
 use crate::plan::RestorePlan;
 use crate::store::RateLimit;
 
@@ -11,6 +15,8 @@ use crate::store::RateLimit;
 pub(in crate::commands) struct ExtractManner<'a> {
     /// The directory that gets the files; none if it is only planned.
     pub(in crate::commands) to: Option<&'a Path>,
+    /// Whether the public tools' way is printed instead.
+    pub(in crate::commands) explains: bool,
     pub(in crate::commands) devices: bool,
     pub(in crate::commands) limit: Option<&'a RateLimit>,
     pub(in crate::commands) parallel: Option<u8>,
@@ -24,4 +30,21 @@ pub(in crate::commands) struct ExtractManner<'a> {
 pub(in crate::commands) struct PlannedExtraction {
     pub(in crate::commands) plan: RestorePlan,
     pub(in crate::commands) extraction: Extraction,
+}
+
+impl PlannedExtraction {
+    /// Returns the one regular file that is extracted. Fails, with the option that needs it so, if it is anything else.
+    pub(super) fn one_file(&self, option: &str) -> Result<ObjectId, Error> {
+        let extraction = &self.extraction;
+        let entries = extraction.selection.entries.iter();
+        let mut wanted = entries.filter(|entry| !entry.is_on_the_way);
+        let kind = |object| extraction.chain.tree.kind_of(object);
+        match (wanted.next(), wanted.next()) {
+            (Some(entry), None) if kind(entry.object) == FileType::RegularFile => Ok(entry.object),
+            _ => Err(RequestError::CommandLine(format!(
+                "`{option}` is for one regular file; give a directory for anything else"
+            ))
+            .into()),
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::asked::{ExtractManner, PlannedExtraction};
 use super::paths::WantedPaths;
-use super::{report, to_stdout};
+use super::{explain, report, to_stdout};
 use crate::activity_log::{ActivityLog, LogLine};
 use crate::catalog::Catalog;
 use crate::cli::Everywhere;
@@ -196,6 +196,15 @@ impl ExtractCommand<'_> {
             tier: self.manner.thawing.tier,
         };
         let thawing = self.manner.thawing;
+        if self.manner.explains {
+            return explain::explain(
+                &self.manner,
+                planned,
+                (extracting, &cost),
+                self.config,
+                catalog,
+            );
+        }
         let Some(to) = self.manner.to else {
             told.tell(self.everywhere)?;
             return cost.refuse(thawing.tier, thawing.max_cost);

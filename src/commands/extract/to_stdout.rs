@@ -3,13 +3,11 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use rustix::fs::FileType;
-
 use super::asked::{ExtractManner, PlannedExtraction};
 use crate::catalog::Catalog;
 use crate::commands::restore::thaw_request;
 use crate::engine::Extracting;
-use crate::error::{Error, RequestError};
+use crate::error::Error;
 use crate::model::file_node::ObjectId;
 use crate::printing;
 
@@ -21,21 +19,7 @@ pub(super) fn one_file(to: &Path, planned: &PlannedExtraction) -> Result<Option<
     if to != Path::new("-") {
         return Ok(None);
     }
-    let extraction = &planned.extraction;
-    let mut wanted = extraction.selection.entries.iter();
-    let wanted = wanted.by_ref().find(|entry| !entry.is_on_the_way);
-    let one = wanted.filter(|_| {
-        let entries = &extraction.selection.entries;
-        entries.iter().filter(|entry| !entry.is_on_the_way).count() == 1
-    });
-    let kind = one.map(|entry| extraction.chain.tree.kind_of(entry.object));
-    match (one, kind) {
-        (Some(entry), Some(FileType::RegularFile)) => Ok(Some(entry.object)),
-        _ => Err(RequestError::CommandLine(
-            "`--to -` writes one regular file; give a directory for anything else".to_owned(),
-        )
-        .into()),
-    }
+    planned.one_file("--to -").map(Some)
 }
 
 /// Thaws what is cold, and writes the file.

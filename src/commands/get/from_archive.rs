@@ -56,6 +56,7 @@ pub(super) fn get(
     let extract = ExtractCommand {
         manner: ExtractManner {
             to: Some(directory),
+            explains: false,
             devices: true,
             limit: None,
             parallel: None,

@@ -30,6 +30,7 @@ pub(super) fn restore(
     let extract = ExtractCommand {
         manner: ExtractManner {
             to: to.as_deref().filter(|_| !args.plan),
+            explains: false,
             devices: args.devices,
             limit: args.limit.as_ref(),
             parallel: args.parallel,

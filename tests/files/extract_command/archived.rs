@@ -64,6 +64,15 @@ impl Archived {
                 &format!("store = \"disk\"\n{of_source}\n"),
             );
         machine.write_config(&config);
+        Self::fed(machine, server)
+    }
+
+    /// Archives in a directory.
+    pub(super) fn in_directory() -> Self {
+        Self::fed(Machine::fed(None), S3Server::new())
+    }
+
+    fn fed(machine: Machine, server: S3Server) -> Self {
         let mut archived = Self {
             machine,
             server,

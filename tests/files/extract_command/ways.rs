@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -163,4 +164,38 @@ fn get_takes_from_an_archive_what_nothing_nearer_has() {
         .machine
         .run("get home:/album/b --identity $T/kit --to $T/b");
     assert_eq!(again.code, Some(2), "nothing is replaced: {again:?}");
+}
+
+#[test]
+fn public_tools_put_a_file_together_as_the_script_says() {
+    let archived = Archived::in_directory();
+    for path in ["album/a", "album/moved", "notes/two"] {
+        let run = archived.extract(&format!("{path} --explain"));
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let script = archived.path("script");
+        // The output has placeholders.
+        let text = archived
+            .machine
+            .command(&format!("extract home {path} --explain --identity $T/kit"))
+            .output()
+            .unwrap();
+        fs::write(&script, &text.stdout).unwrap();
+        let file = archived.path("file");
+        let _ = fs::remove_file(&file);
+        let out = Command::new("bash")
+            .arg(&script)
+            .env("FILE", &file)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{path}: {out:?}");
+        assert!(fs::read(&file).unwrap() == archived.newest[path], "{path}");
+        let again = Command::new("bash")
+            .arg(&script)
+            .env("FILE", &file)
+            .output()
+            .unwrap();
+        assert!(!again.status.success(), "nothing is replaced");
+    }
+    let run = archived.extract("album --explain");
+    assert_eq!(run.code, Some(2), "{run:?}");
 }
