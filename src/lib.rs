@@ -32,6 +32,8 @@ pub mod error;
 #[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod files_db;
 #[cfg_attr(not(developer_docs), doc(hidden))]
+pub mod fuse;
+#[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod gpg;
 #[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod hooks;

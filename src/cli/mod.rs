@@ -10,6 +10,7 @@ mod index;
 mod key;
 mod mirror;
 mod mirror_server;
+mod mount;
 mod move_home;
 mod pull;
 mod questions;
@@ -41,6 +42,7 @@ pub use index::Index;
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use mirror::Mirror;
 pub use mirror_server::MirrorServer;
+pub use mount::Mount;
 pub use move_home::Move;
 pub use pull::Pull;
 pub use questions::{Diff, Du, Find, KindLetter, Ls, SizeRange, ToIndex};
@@ -205,6 +207,8 @@ pub enum Command {
     Get(Get),
     /// Bring files back out of an archive, onto any filesystem, and fetch no more than they need
     Extract(Extract),
+    /// Show archives as a read-only filesystem, until it is ended
+    Mount(Mount),
     /// Continue from a restored archive: the next archive builds on it
     Adopt(Adopt),
     /// Thaw what a restore needs, or show how far the thaw is

@@ -30,6 +30,7 @@ mod look;
 mod ls;
 pub(crate) mod mirror;
 mod mirror_server;
+mod mount;
 mod move_home;
 pub(crate) mod night;
 mod not_kept;
@@ -99,6 +100,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Yesterday(args) => yesterday::run(&args, everywhere),
         Command::Get(args) => get::run(&args, everywhere),
         Command::Extract(args) => extract::run(&args, everywhere),
+        Command::Mount(args) => mount::run(&args, everywhere),
         Command::Adopt(args) => adopt::run(&args, everywhere),
         Command::Thaw(args) => thaw::run(&args, everywhere),
         Command::Verify(args) => verify::run(&args, everywhere),

@@ -86,6 +86,7 @@ pub use files::index::anew::{drop_index, make_index_anew};
 pub use files::index::replayed::load_contents;
 pub use files::index::up_to_date::{IndexedNow, bring_index_up_to_date};
 pub use files::locate::{LocatedFile, locate};
+pub use files::mounting::{Mounting, ShownSource};
 pub use files::pieces::piece::{DataPiece, Encoded, PieceSource, WriteRun};
 pub use files::pieces::replay_pieces;
 pub use files::pieces::tree::{PiecesError, PiecesTree};

@@ -11,6 +11,7 @@ mod keys;
 mod ledger;
 mod mirror;
 mod mirror_link;
+mod mount;
 mod move_home;
 mod prune;
 mod pull;
@@ -50,6 +51,7 @@ pub use keys::KeyError;
 pub use ledger::LedgerStateError;
 pub use mirror::MirrorError;
 pub use mirror_link::{MirrorLinkError, SshFailure};
+pub use mount::MountError;
 pub use move_home::MoveError;
 pub use prune::PruneError;
 pub use pull::{PullError, PullFailure};
@@ -92,6 +94,9 @@ pub enum Error {
     /// Why a mirror on another machine can't be reached or used.
     #[error(transparent)]
     MirrorLink(#[from] MirrorLinkError),
+    /// Why archives can't be mounted.
+    #[error(transparent)]
+    Mount(#[from] MountError),
     /// Why a copy can't be made home.
     #[error(transparent)]
     Move(#[from] MoveError),
@@ -264,6 +269,7 @@ impl Error {
             Self::LedgerState(error) => error.advice(),
             Self::Mirror(error) => error.advice(),
             Self::MirrorLink(error) => error.advice(),
+            Self::Mount(error) => error.advice(),
             Self::Move(error) => error.advice(),
             Self::Prune(error) => error.advice(),
             Self::Pull(error) => error.advice(),

@@ -13,7 +13,7 @@ pub use file::FilesDb;
 pub use loading::{LoadBase, Loading};
 pub use questions::{
     ArchiveSpan, ChangeSpan, FileQuestions, IndexReadError, IndexedArchive, IndexedName,
-    IndexedVersion, NameFilter, NodeFilter, PathFinder, SubtreeTotals,
+    IndexedVersion, LinkedVersion, NameFilter, NodeFilter, PathFinder, SubtreeTotals,
 };
 
 #[cfg(test)]

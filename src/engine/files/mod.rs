@@ -5,7 +5,8 @@
 //! followed, and nothing outside of a copy is read.
 //!
 //! [`contents`] reads what an archive says of its files, [`replay`] makes a tree of it, and [`index`] puts that into the local
-//! index, from which [`questions`] answers what archives have. [`extract`] brings files back out of them.
+//! index, from which [`questions`] answers what archives have. [`extract`] brings files back out of them, and
+//! [`mounting`] shows them as a filesystem.
 
 pub(super) mod attributes;
 mod compare;
@@ -19,6 +20,7 @@ pub(super) mod get;
 pub(super) mod history;
 pub(in crate::engine) mod index;
 pub(super) mod locate;
+pub(super) mod mounting;
 pub(super) mod pieces;
 pub(super) mod plain_copies;
 pub(super) mod questions;

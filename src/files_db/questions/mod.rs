@@ -1,6 +1,7 @@
 //! Reads the file index of one source. Each method is one statement; what several of them mean together is for the engine.
 
 mod changes;
+mod entries;
 mod error;
 mod paths;
 mod rows;
@@ -13,6 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Params, Row};
 
 pub use changes::ChangeSpan;
+pub use entries::LinkedVersion;
 pub use error::IndexReadError;
 pub use paths::PathFinder;
 pub use rows::{ArchiveSpan, IndexedArchive, IndexedName, IndexedVersion, SubtreeTotals};

@@ -46,7 +46,7 @@ pub struct ChainArchive {
 }
 
 /// A frame of an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FramePlace {
     /// The segment, by its index.
     pub segment: u32,
@@ -65,12 +65,25 @@ impl ReadChain {
         catalog: &Catalog,
         context: RunContext<'_>,
     ) -> Result<Self, Error> {
+        let limit = config.memory_limit / 4 * 3;
+        let by = (identities, name);
+        Self::of_plan_within(limit, (config, source), plan, by, catalog, context)
+    }
+
+    /// Does the same within so many bytes of memory for the names and pieces.
+    pub fn of_plan_within(
+        limit: u64,
+        (config, source): (&Config, &Source),
+        plan: &RestorePlan,
+        (identities, name): (&Identities, &str),
+        catalog: &Catalog,
+        context: RunContext<'_>,
+    ) -> Result<Self, Error> {
         let row = catalog
             .source(&source.name)?
             .ok_or_else(|| RequestError::NeverArchived(source.name.clone()))?;
         let chain = sealed_archives(&row.ledger, &plan.archives, catalog)?;
         let places = ContentsPlaces::of(config, source, catalog, context)?;
-        let limit = config.memory_limit / 4 * 3;
         Self::read(
             &row.directory,
             chain,

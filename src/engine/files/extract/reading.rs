@@ -1,5 +1,6 @@
 //! Reads files of an archive at any place, a few frames at a time.
 
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +18,8 @@ use crate::interrupt::Interrupt;
 use crate::model::file_node::ObjectId;
 
 /// The files of a chain's last archive, at a place that can be read.
-pub struct FileReader<'a> {
-    chain: &'a ReadChain,
+pub struct FileReader<'a, C = &'a ReadChain> {
+    chain: C,
     source: FrameSource<'a>,
     /// Of each archive its segments.
     segments: Vec<Vec<FrameTarget>>,
@@ -35,10 +36,10 @@ struct FrameCache {
     most: usize,
 }
 
-impl<'a> FileReader<'a> {
+impl<'a, C: Borrow<ReadChain>> FileReader<'a, C> {
     /// Prepares to read. At most `memory` bytes of frames are kept, but always two.
     pub fn new(
-        chain: &'a ReadChain,
+        chain: C,
         source: &'a OpenSource<'a>,
         others: &'a OtherPlaces<'a>,
         (memory, interrupt): (u64, &'a Interrupt),
@@ -46,7 +47,7 @@ impl<'a> FileReader<'a> {
     ) -> Result<Self, Error> {
         let mut segments = Vec::new();
         let mut largest = 1;
-        for archive in &chain.archives {
+        for archive in &chain.borrow().archives {
             let rows = catalog.segments(&archive.id())?;
             let of_it = WantedSegment::of(source, &archive.entry, &rows).into_iter();
             let of_it = of_it.zip(&archive.layouts).map(|(segment, layout)| {
@@ -79,10 +80,40 @@ impl<'a> FileReader<'a> {
 
     /// Returns a range of a file, cut at its end. Holes are zeros.
     pub fn read(&self, file: ObjectId, range: Range<u64>) -> Result<Vec<u8>, Error> {
-        let size = self.chain.tree.size_of(file);
+        let chain = self.chain.borrow();
+        chain.read_file(file, range, |archive, place| self.frame(archive, place))
+    }
+
+    /// Fetches a frame of an archive, which is given by its place in the chain.
+    pub fn fetch(&self, archive: u32, place: FramePlace) -> Result<Vec<u8>, Error> {
+        let target = &self.segments[archive as usize][place.segment as usize];
+        self.source.frame(target, place.frame)
+    }
+
+    fn frame(&self, archive: u32, place: FramePlace) -> Result<Arc<Vec<u8>>, Error> {
+        let key = (archive, place);
+        if let Some(frame) = self.cache.get(key) {
+            return Ok(frame);
+        }
+        let frame = Arc::new(self.fetch(archive, place)?);
+        self.cache.put(key, &frame);
+        Ok(frame)
+    }
+}
+
+impl ReadChain {
+    /// Returns a range of a file, cut at its end. Holes are zeros. `frame` gives the raw bytes of a frame of an archive, which
+    /// is given by its place in the chain.
+    pub fn read_file<E: From<Error>>(
+        &self,
+        file: ObjectId,
+        range: Range<u64>,
+        mut frame: impl FnMut(u32, FramePlace) -> Result<Arc<Vec<u8>>, E>,
+    ) -> Result<Vec<u8>, E> {
+        let size = self.tree.size_of(file);
         let range = range.start.min(size)..range.end.min(size);
-        let mut data = vec![0; to_usize(range.end - range.start)];
-        for piece in self.chain.tree.pieces_within(file, range.clone()) {
+        let mut data = vec![0; to_usize(range.end.saturating_sub(range.start))];
+        for piece in self.tree.pieces_within(file, range.clone()) {
             let at = to_usize(piece.at - range.start);
             let into = &mut data[at..][..to_usize(piece.bytes)];
             match piece.source {
@@ -90,25 +121,59 @@ impl<'a> FileReader<'a> {
                     let mut done = 0;
                     for (place, bytes) in run.parts(0..piece.bytes) {
                         let part = &mut into[done..][..to_usize(bytes)];
-                        self.copy(run.archive, place, part)?;
+                        self.copy(run.archive, place, part, &mut frame)?;
                         done += part.len();
                     }
                 }
-                PieceSource::Encoded(encoded) => self.copy_encoded(&piece, encoded, into)?,
+                PieceSource::Encoded(encoded) => {
+                    self.copy_encoded(&piece, encoded, into, &mut frame)?;
+                }
             }
         }
         Ok(data)
     }
 
-    fn copy_encoded(
+    /// Returns the frames that have a range of a file, in its order and at most so many, each once: of an archive by its place
+    /// in the chain. Those that the streams do not have are left out.
+    pub fn frames_of_file(
+        &self,
+        file: ObjectId,
+        range: Range<u64>,
+        most: usize,
+    ) -> Vec<(u32, FramePlace)> {
+        let mut frames: Vec<(u32, FramePlace)> = Vec::new();
+        for piece in self.tree.pieces_within(file, range) {
+            let number = piece.source.archive();
+            let archive = &self.archives[number as usize];
+            let span = piece.span();
+            if span.is_empty() || span.end > archive.entry.raw_bytes {
+                continue;
+            }
+            let last = archive.frame_at(span.end - 1);
+            let mut next = Some(archive.frame_at(span.start));
+            while let Some(place) = next.filter(|place| *place <= last) {
+                if !frames.contains(&(number, place)) {
+                    if frames.len() == most {
+                        return frames;
+                    }
+                    frames.push((number, place));
+                }
+                next = archive.next_frame(place);
+            }
+        }
+        frames
+    }
+
+    fn copy_encoded<E: From<Error>>(
         &self,
         piece: &DataPiece,
         encoded: Encoded,
         into: &mut [u8],
-    ) -> Result<(), Error> {
+        frame: &mut impl FnMut(u32, FramePlace) -> Result<Arc<Vec<u8>>, E>,
+    ) -> Result<(), E> {
         let mut packed = vec![0; to_usize(encoded.bytes.into())];
-        self.copy(encoded.archive, encoded.at, &mut packed)?;
-        let archive = self.chain.archives[encoded.archive as usize].id();
+        self.copy(encoded.archive, encoded.at, &mut packed, frame)?;
+        let archive = self.archives[encoded.archive as usize].id();
         let unusable = |what: String| Error::Contents(ContentsFault::Unusable { archive, what });
         let all = unpack(
             &packed,
@@ -126,23 +191,29 @@ impl<'a> FileReader<'a> {
     }
 
     /// Copies bytes of a stream.
-    fn copy(&self, archive: u32, at: u64, into: &mut [u8]) -> Result<(), Error> {
-        let of = &self.chain.archives[archive as usize];
+    fn copy<E: From<Error>>(
+        &self,
+        archive: u32,
+        at: u64,
+        into: &mut [u8],
+        frame: &mut impl FnMut(u32, FramePlace) -> Result<Arc<Vec<u8>>, E>,
+    ) -> Result<(), E> {
+        let of = &self.archives[archive as usize];
         let mut done = 0;
         while done < into.len() {
             let next = at + done as u64;
             if next >= of.entry.raw_bytes {
-                return Err(ContentsFault::Unusable {
+                let beyond = Error::Contents(ContentsFault::Unusable {
                     archive: of.id(),
                     what: format!(
                         "they name the byte {next} of a stream of {}",
                         of.entry.raw_bytes
                     ),
-                }
-                .into());
+                });
+                return Err(beyond.into());
             }
             let place = of.frame_at(next);
-            let frame = self.frame(archive, place)?;
+            let frame = frame(archive, place)?;
             let range = of.raw_range(place);
             let from = to_usize(next - range.start);
             let part = &frame[from..];
@@ -151,17 +222,6 @@ impl<'a> FileReader<'a> {
             done += part.len();
         }
         Ok(())
-    }
-
-    fn frame(&self, archive: u32, place: FramePlace) -> Result<Arc<Vec<u8>>, Error> {
-        let key = (archive, place);
-        if let Some(frame) = self.cache.get(key) {
-            return Ok(frame);
-        }
-        let target = &self.segments[archive as usize][place.segment as usize];
-        let frame = Arc::new(self.source.frame(target, place.frame)?);
-        self.cache.put(key, &frame);
-        Ok(frame)
     }
 }
 
@@ -184,7 +244,7 @@ impl FrameCache {
     }
 }
 
-impl std::fmt::Debug for FileReader<'_> {
+impl<C> std::fmt::Debug for FileReader<'_, C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FileReader").finish_non_exhaustive()
     }

@@ -11,6 +11,7 @@ pub(in crate::engine) mod nearest;
 pub(in crate::engine) mod past;
 
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 
@@ -19,7 +20,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Source};
 use crate::engine::context::state_dir::StateDir;
 use crate::error::{Error, FilesError, RequestError};
-use crate::files_db::{ChangeSpan, FileQuestions, IndexedArchive, IndexedVersion};
+use crate::files_db::{ChangeSpan, FileQuestions, IndexedArchive, IndexedVersion, PathFinder};
 use crate::model::file_node::{Changed, FileNode, ObjectId};
 use crate::model::{ArchiveId, LedgerId};
 
@@ -93,7 +94,7 @@ impl FileIndex {
         let Some(row) = catalog.source(&source.name)? else {
             return Ok(None);
         };
-        let path = StateDir::new(&config.state_dir).file(&index_file(&row.ledger));
+        let path = Self::file_of(config, &row.ledger);
         let Some(questions) = FileQuestions::open(&path, &row.ledger)? else {
             return Ok(None);
         };
@@ -120,6 +121,37 @@ impl FileIndex {
     /// Returns the archives that are indexed and not retired, by date.
     pub fn archives(&self) -> &[IndexedArchive] {
         &self.archives
+    }
+
+    /// Returns what answers about single entries.
+    pub(in crate::engine) fn questions(&self) -> &FileQuestions {
+        &self.questions
+    }
+
+    /// Returns the file that has it.
+    pub(in crate::engine) fn path(&self) -> &Path {
+        self.questions.path()
+    }
+
+    /// Returns the file that has the index of a ledger's archives.
+    pub(in crate::engine) fn file_of(config: &Config, ledger: &LedgerId) -> PathBuf {
+        StateDir::new(&config.state_dir).file(&index_file(ledger))
+    }
+
+    /// Returns a path that an object has in the archive of a number; `None` if it has none.
+    pub(in crate::engine) fn path_at(
+        &self,
+        object: ObjectId,
+        at: i64,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let mut finder = PathFinder::new(&self.questions);
+        if object == ObjectId::ROOT {
+            return Ok(Some(Vec::new()));
+        }
+        match self.questions.names_at(object, at)?.into_iter().next() {
+            Some(name) => Ok(finder.path(&name, at)?),
+            None => Ok(None),
+        }
     }
 
     /// Returns the archives that the index lacks, by date.
