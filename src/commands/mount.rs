@@ -1,9 +1,9 @@
 //! `coldchain mount`: show archives as a filesystem.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use serde_json::json;
 
 use super::archived::bring_up_to_date;
@@ -106,21 +106,24 @@ fn prepare(at: &Path, config: &Config) -> Result<PathBuf, Error> {
         }
         StaleMount::Foreign => return Err(MountError::ForeignStale(absolute).into()),
     }
-    match fs::create_dir(&absolute) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(Error::file("create", absolute, error));
-        }
-        _ => {}
-    }
     let looked = |error| Error::file("look at", &absolute, error);
-    let at = absolute.canonicalize().map_err(looked)?;
-    if !at.is_dir() {
-        return Err(MountError::NotADirectory(at).into());
-    }
+    let is_missing = matches!(rustix::fs::lstat(&absolute), Err(Errno::NOENT));
+    let at = match (absolute.parent(), absolute.file_name()) {
+        (Some(parent), Some(name)) if is_missing => {
+            parent.canonicalize().map_err(looked)?.join(name)
+        }
+        _ => absolute.canonicalize().map_err(looked)?,
+    };
     for (what, within) in taken(config) {
         if within.canonicalize().is_ok_and(|it| at.starts_with(it)) {
             return Err(MountError::Within { at, what, within }.into());
         }
+    }
+    if is_missing {
+        fs::create_dir(&at).map_err(|error| Error::file("create", &at, error))?;
+    }
+    if !at.is_dir() {
+        return Err(MountError::NotADirectory(at).into());
     }
     let mut entries = fs::read_dir(&at).map_err(|error| Error::file("look at", &at, error))?;
     if entries.next().is_some() {

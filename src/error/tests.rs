@@ -11,6 +11,7 @@ mod extract;
 mod files;
 mod import;
 mod mirror;
+mod mount;
 mod move_home;
 mod pull;
 
@@ -918,6 +919,7 @@ fn samples() -> Vec<Error> {
     samples.extend(extract::samples());
     samples.extend(files::samples());
     samples.extend(import::samples());
+    samples.extend(mount::samples());
     samples.extend(move_home::samples());
     samples.extend(mirror::samples());
     samples.extend(pull::samples());
@@ -931,7 +933,7 @@ fn name(error: &Error) -> String {
     let first = words.next().unwrap_or("");
     match first {
         "Backup" | "Contents" | "Copy" | "Extract" | "Files" | "Import" | "Key" | "LedgerState"
-        | "Mirror" | "MirrorLink" | "Move" | "Prune" | "Pull" | "Rebuild" | "Request"
+        | "Mirror" | "MirrorLink" | "Mount" | "Move" | "Prune" | "Pull" | "Rebuild" | "Request"
         | "Restore" | "Snapshots" | "Verify" => words.next().unwrap_or("").to_owned(),
         _ => first.to_owned(),
     }
@@ -979,6 +981,7 @@ fn every_error_is_in_the_golden() {
         include_str!("mirror.rs"),
         include_str!("mirror_link.rs"),
         include_str!("mod.rs"),
+        include_str!("mount.rs"),
         include_str!("move_home.rs"),
         include_str!("prune.rs"),
         include_str!("rebuild.rs"),
@@ -1000,6 +1003,8 @@ fn every_error_is_in_the_golden() {
         "LedgerState",
         "Mirror",
         "MirrorLink",
+        "Fuse",
+        "Mount",
         "Move",
         "Prune",
         "Pull",

@@ -184,7 +184,7 @@ fn plan_names_model_alone() {
 #[test]
 fn the_edges_name_model_and_process_and_never_each_other() {
     for edge in [
-        "btrfs", "seal", "store", "ledger", "catalog", "files_db", "gpg", "rsync",
+        "btrfs", "seal", "store", "ledger", "catalog", "files_db", "fuse", "gpg", "rsync",
     ] {
         names_only(edge, &["model", "process"]);
     }
@@ -231,6 +231,7 @@ fn each_foreign_crate_is_named_by_its_one_module() {
         ("age", &["seal"]),
         ("minisign", &["ledger"]),
         ("flate2", &["btrfs", "gpg"]),
+        ("fuser", &["fuse"]),
     ] {
         let mut users = BTreeSet::new();
         for source in sources() {

@@ -15,14 +15,14 @@ use crate::common::rng::Rng;
 use crate::common::tmpfs::Tmpfs;
 
 /// Nights of a chain.
-const DATES: [&str; 4] = ["2026-11-07", "2026-11-14", "2026-11-21", "2026-12-01"];
+pub(crate) const DATES: [&str; 4] = ["2026-11-07", "2026-11-14", "2026-11-21", "2026-12-01"];
 
 /// The earliest time that ext4 has: the seconds of 1901, in nanoseconds.
 const EARLIEST: i64 = -(1 << 31) * 1_000_000_000;
 
 /// What a chain is extracted onto.
 #[derive(Debug, Clone, Copy)]
-enum Onto {
+pub(crate) enum Onto {
     /// The filesystem of temporary files.
     Disk,
     Memory,
@@ -30,14 +30,14 @@ enum Onto {
 }
 
 /// A tree that was archived, and its filesystem.
-struct Chain {
-    machine: Machine,
+pub(crate) struct Chain {
+    pub(crate) machine: Machine,
     seed: u64,
 }
 
 impl Chain {
     /// Archives a busy tree on each date. Stops early where the kernel's sender makes a stream that nobody can receive.
-    fn new(seed: u64, settings: &str, options: &str) -> Self {
+    pub(crate) fn new(seed: u64, settings: &str, options: &str) -> Self {
         let machine = Machine::with_subvolume_on(LoopFs::with_options(1024, options));
         let config = LIVE_CONFIG.replace(
             "store = \"disk\"\n",
@@ -54,7 +54,7 @@ impl Chain {
         Self { machine, seed }
     }
 
-    fn snapshot(&self, date: &str) -> PathBuf {
+    pub(crate) fn snapshot(&self, date: &str) -> PathBuf {
         self.machine.btrfs().path("snapshots").join(date)
     }
 
@@ -115,7 +115,7 @@ fn comparable(root: &Path, onto: Onto) -> BTreeMap<Vec<u8>, (Found, Vec<u8>)> {
     found.collect()
 }
 
-fn compare((expected, onto): (&Path, Onto), found: &Path, what: &str) {
+pub(crate) fn compare((expected, onto): (&Path, Onto), found: &Path, what: &str) {
     let (expected, found) = (comparable(expected, onto), comparable(found, onto));
     for path in expected.keys().chain(found.keys()) {
         // The target itself was not extracted.

@@ -9,5 +9,6 @@ mod contents;
 mod extract_command;
 mod extract_target;
 mod extracted;
+mod mounted;
 mod oracle;
 mod replay_rules;

@@ -219,7 +219,8 @@ mod tests {
         let shared = Shared::<u32, u32>::new(10);
         thread::scope(|scope| {
             let (begun, has_begun) = crossbeam_channel::bounded(0);
-            let maker = scope.spawn(|| {
+            let shared = &shared;
+            let maker = scope.spawn(move || {
                 shared.get(1, || {
                     begun.send(()).unwrap();
                     thread::sleep(Duration::from_millis(30));
