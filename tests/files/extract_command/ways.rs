@@ -9,6 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::archived::{Archived, holds};
+use crate::common::machine::Machine;
 use crate::common::{files_below, is_segment};
 
 fn json(text: &str) -> Value {
@@ -198,4 +199,21 @@ fn public_tools_put_a_file_together_as_the_script_says() {
     }
     let run = archived.extract("album --explain");
     assert_eq!(run.code, Some(2), "{run:?}");
+}
+
+#[test]
+fn an_empty_machine_needs_the_kit_alone() {
+    let archived = Archived::in_directory();
+    let elsewhere = Machine::new();
+    let words = format!(
+        "catalog rebuild --identity {0}/kit --store file://{0}/store --state-dir $T/empty --quiet",
+        archived.path("").display()
+    );
+    let run = elsewhere.run(&words.replace("//kit", "/kit").replace("//store", "/store"));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let kit = archived.path("kit");
+    let mut command = elsewhere.command("extract home / --state-dir $T/empty --to $T/out");
+    let run = elsewhere.run_command(command.arg("--identity").arg(&kit));
+    assert_eq!(run.code, Some(0), "{run:?}");
+    holds(&elsewhere.path("out"), &archived.newest);
 }

@@ -182,3 +182,158 @@ fn write_run<T: TakesData>(
 fn to_usize(number: u64) -> usize {
     usize::try_from(number).expect("it is within one frame or one extent")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::engine::files::pieces::piece::DataPiece;
+
+    /// Bytes of a frame.
+    const FRAME: u64 = 100;
+
+    #[derive(Default)]
+    struct Files {
+        data: BTreeMap<ObjectId, BTreeMap<u64, u8>>,
+        given_up: BTreeSet<ObjectId>,
+    }
+
+    impl TakesData for Files {
+        type Error = Infallible;
+
+        fn write(&mut self, file: ObjectId, at: u64, bytes: &[u8]) -> Result<(), Infallible> {
+            let data = self.data.entry(file).or_default();
+            for (at, byte) in (at..).zip(bytes) {
+                assert!(data.insert(at, *byte).is_none(), "written twice");
+            }
+            Ok(())
+        }
+
+        fn give_up(&mut self, file: ObjectId, _: &str) -> Result<(), Infallible> {
+            self.given_up.insert(file);
+            Ok(())
+        }
+    }
+
+    /// Random pieces: of runs, and of data that is "compressed" by the kind that is none, several of one among them.
+    fn needs(next: &mut impl FnMut(u64) -> u64, stream: u64) -> Vec<Need> {
+        let mut needs = Vec::new();
+        for file in 0..12 {
+            let mut at = 0;
+            for _ in 0..1 + next(4) {
+                at += next(30);
+                let begin = next(stream - 400);
+                let piece = if next(2) == 0 {
+                    let chunk = 1 + next(60);
+                    let run = WriteRun {
+                        archive: 0,
+                        at: begin,
+                        chunk: u32::try_from(chunk).unwrap(),
+                        gap: u32::try_from(1 + next(20)).unwrap(),
+                        phase: u32::try_from(next(chunk)).unwrap(),
+                    };
+                    DataPiece {
+                        at,
+                        bytes: 1 + next(150),
+                        source: PieceSource::Run(run),
+                    }
+                } else {
+                    // Few places, so that some are of the same data.
+                    let begin = begin / 200 * 200;
+                    let from = next(100);
+                    DataPiece {
+                        at,
+                        bytes: 1 + next(150),
+                        source: PieceSource::Encoded(Encoded {
+                            archive: 0,
+                            at: begin,
+                            bytes: 250,
+                            compression: 0,
+                            unpacked: 250,
+                            from: u32::try_from(from).unwrap(),
+                        }),
+                    }
+                };
+                at += piece.bytes;
+                needs.push(Need {
+                    file: ObjectId(file),
+                    piece,
+                });
+            }
+        }
+        needs.sort_unstable_by_key(|need| (need.span().start, need.file, need.piece.at));
+        needs
+    }
+
+    /// What the pieces of a file have, byte by byte.
+    fn expected(needs: &[Need], stream: &[u8]) -> BTreeMap<ObjectId, BTreeMap<u64, u8>> {
+        let mut files: BTreeMap<ObjectId, BTreeMap<u64, u8>> = BTreeMap::new();
+        for need in needs {
+            let data = files.entry(need.file).or_default();
+            for x in 0..need.piece.bytes {
+                let place = match need.piece.source.shifted(x) {
+                    PieceSource::Run(run) => run.at,
+                    PieceSource::Encoded(encoded) => encoded.at + u64::from(encoded.from),
+                };
+                data.insert(need.piece.at + x, stream[to_usize(place)]);
+            }
+        }
+        files
+    }
+
+    #[test]
+    fn files_get_all_that_they_need_and_those_of_lost_frames_are_given_up() {
+        let stream: Vec<u8> = (0..3000_u32).map(|at| (at * 7 % 251).to_le_bytes()[0]).collect();
+        let length = stream.len() as u64;
+        let mut state = 1_u64;
+        let mut next = |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % below
+        };
+        for round in 0..200 {
+            let needs = needs(&mut next, length);
+            let frames = (0..length / FRAME).map(|frame| frame * FRAME..(frame + 1) * FRAME);
+            // As a plan does, only frames that something needs.
+            let wanted = frames.filter(|frame| {
+                let touches = |need: &Need| {
+                    let span = need.span();
+                    span.start < frame.end && span.end > frame.start
+                };
+                needs.iter().any(touches)
+            });
+            let wanted: Vec<Range<u64>> = wanted.collect();
+            let lost = (round % 2 == 1).then(|| to_usize(next(wanted.len() as u64)));
+            let mut filling = Filling::new(needs.clone());
+            let mut files = Files::default();
+            for (at, frame) in wanted.iter().enumerate() {
+                let bytes = &stream[to_usize(frame.start)..to_usize(frame.end)];
+                let done = if lost == Some(at) {
+                    filling.lost(frame, "lost", &mut files)
+                } else {
+                    filling.frame(frame, bytes, &mut files)
+                };
+                done.unwrap();
+            }
+            assert!(filling.is_between());
+            let of_lost = |need: &&Need| {
+                let span = need.span();
+                lost.is_some_and(|lost| {
+                    let frame = &wanted[lost];
+                    span.start < frame.end && span.end > frame.start
+                })
+            };
+            let given_up: BTreeSet<ObjectId> =
+                needs.iter().filter(of_lost).map(|need| need.file).collect();
+            assert_eq!(files.given_up, given_up, "round {round}");
+            for (file, data) in expected(&needs, &stream) {
+                if !given_up.contains(&file) {
+                    assert_eq!(files.data.get(&file), Some(&data), "round {round}");
+                }
+            }
+        }
+    }
+}
