@@ -235,7 +235,7 @@ impl Chain<'_> {
                     found.node.uid,
                     found.node.gid,
                     found.node.rdev,
-                    found.node.mtime
+                    i128::from(found.node.mtime)
                 ),
                 "{which}: {name}"
             );

@@ -5,4 +5,5 @@ mod bad_input;
 mod cold;
 mod damaged;
 mod killed;
+mod peers;
 mod ways;

@@ -14,7 +14,7 @@ use crate::common::tmpfs::Tmpfs;
 use crate::common::tree::{compare_trees, make_rich_tree};
 
 /// In nanoseconds.
-const YEAR: i64 = 365 * 86_400 * 1_000_000_000;
+const YEAR: i128 = 365 * 86_400 * 1_000_000_000;
 
 fn not_kept(extracted: &Extracted) -> Vec<(NotKept, Vec<&str>)> {
     let shown = |paths: &'_ [PathBuf]| -> Vec<&'static str> {
@@ -113,7 +113,8 @@ fn times_that_a_filesystem_does_not_have_are_named() {
     assert_eq!(not_kept(&extracted), [(NotKept::Time, vec!["1880"])]);
     for (name, mtime) in [("1960", -10 * YEAR + 7), ("2070", 100 * YEAR + 123_456_789)] {
         let stat = ext4.path(name).metadata().unwrap();
-        assert_eq!(stat.mtime() * 1_000_000_000 + stat.mtime_nsec(), mtime);
+        let found = i128::from(stat.mtime()) * 1_000_000_000 + i128::from(stat.mtime_nsec());
+        assert_eq!(found, mtime);
     }
 }
 

@@ -117,7 +117,9 @@ impl Listing {
                 let target = fs::read_link(&path).unwrap();
                 target.as_os_str().as_bytes().to_owned()
             });
-            let time = |seconds, nanoseconds| seconds * 1_000_000_000 + nanoseconds;
+            let time = |seconds: i64, nanoseconds: i64| {
+                i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
+            };
             let number = listing.add(
                 parent,
                 name,

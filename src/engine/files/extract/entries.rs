@@ -28,10 +28,10 @@ pub struct ExtractedNode {
     pub rdev: u64,
     /// Bytes of a file; else 0.
     pub size: u64,
-    /// When it was last read: nanoseconds since 1970.
-    pub atime: i64,
+    /// When it was last read: nanoseconds since 1970. btrfs has 64 bits of seconds, and so any year.
+    pub atime: i128,
     /// When it was last modified: nanoseconds since 1970.
-    pub mtime: i64,
+    pub mtime: i128,
     /// Where a symbolic link leads.
     pub target: Option<Vec<u8>>,
     /// Its extended attributes in the order in which the streams set them, each with its value.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{ChainArchive, FramePlace, ReadChain};
 use super::frames::{FrameRequest, StoreReads, WantedFrames, plan_frames};
-use super::needs::{Need, frames_of, needs_of};
+use super::needs::{Need, by_archive, frames_of, needs_of};
 use super::wanted::Selection;
 use crate::catalog::Catalog;
 use crate::engine::context::open_source::OpenSource;
@@ -12,6 +12,7 @@ use crate::engine::restore::cost::ArchiveReads;
 use crate::engine::restore::fetch::WantedSegment;
 use crate::error::{ContentsFault, Error, in_words};
 use crate::model::digest::Sha256Hasher;
+use crate::model::file_node::ObjectId;
 use crate::model::{ArchiveId, LedgerId, Sha256};
 
 /// What is extracted, and the frames that have its data.
@@ -21,7 +22,9 @@ pub struct Extraction {
     pub chain: ReadChain,
     /// The names and files.
     pub selection: Selection,
-    /// For each archive of the chain its frames that are needed, in order.
+    /// For each archive of the chain the files that need something of it.
+    files: Vec<Vec<ObjectId>>,
+    /// And its frames that are needed, in order.
     frames: Vec<Vec<FramePlace>>,
 }
 
@@ -52,15 +55,17 @@ impl ExtractReads {
 impl Extraction {
     /// Finds the frames that a selection needs.
     pub fn plan(chain: ReadChain, selection: Selection) -> Result<Self, Error> {
+        let files = by_archive(&chain.tree, &selection.files, chain.archives.len());
         let mut frames = Vec::new();
-        for (number, archive) in (0..).zip(&chain.archives) {
-            let needs = needs_of(&chain.tree, &selection.files, number);
+        for ((number, archive), files) in (0..).zip(&chain.archives).zip(&files) {
+            let needs = needs_of(&chain.tree, files, number);
             let needed = frames_of(archive, &needs).map_err(|need| beyond(archive, &need))?;
             frames.push(needed);
         }
         Ok(Self {
             chain,
             selection,
+            files,
             frames,
         })
     }
@@ -68,7 +73,7 @@ impl Extraction {
     /// Returns what files need of an archive, which is given by its place in the chain.
     pub(super) fn needs(&self, archive: usize) -> Vec<Need> {
         let number = u32::try_from(archive).expect("a chain is short");
-        needs_of(&self.chain.tree, &self.selection.files, number)
+        needs_of(&self.chain.tree, &self.files[archive], number)
     }
 
     /// Returns what is fetched, and how much that is from a store that reads ranges.

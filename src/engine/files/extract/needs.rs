@@ -22,6 +22,24 @@ impl Need {
     }
 }
 
+/// Returns for each of so many archives the files that have pieces in it.
+pub(super) fn by_archive(
+    tree: &PiecesTree,
+    files: &[ObjectId],
+    archives: usize,
+) -> Vec<Vec<ObjectId>> {
+    let mut of = vec![Vec::new(); archives];
+    for file in files {
+        for piece in tree.pieces(*file) {
+            let files: &mut Vec<ObjectId> = &mut of[piece.source.archive() as usize];
+            if files.last() != Some(file) {
+                files.push(*file);
+            }
+        }
+    }
+    of
+}
+
 /// Returns what files need of an archive, given by its place in the chain; by where that begins in the stream.
 pub(super) fn needs_of(tree: &PiecesTree, files: &[ObjectId], archive: u32) -> Vec<Need> {
     let files = files.iter();

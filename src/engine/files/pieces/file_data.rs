@@ -46,6 +46,10 @@ impl FilePieces {
             *before = joined;
             return;
         }
+        if self.0.is_empty() {
+            // Most files have one piece, and there may be millions of them.
+            self.0.reserve_exact(1);
+        }
         self.0.insert(at, piece);
     }
 }

@@ -3,6 +3,7 @@
 //! [`file_data`] has the pieces of one file, [`tree`] those of all.
 
 mod file_data;
+mod names;
 pub(in crate::engine) mod piece;
 pub(in crate::engine) mod tree;
 

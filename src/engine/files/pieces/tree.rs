@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use rustix::fs::FileType;
 
 use super::file_data::FilePieces;
-use super::piece::{DataPiece, Encoded, PieceSource, WriteRun};
+use super::names::Names;
+use super::piece::{Encoded, DataPiece, PieceSource, WriteRun};
 use crate::btrfs::stream::StreamRefusal;
 use crate::btrfs::{Attribute, Command, ContentsCommand, StreamHead, is_known_compression};
 use crate::engine::files::extract::entries::ExtractedNode;
-use crate::engine::files::replay::new_node::nanoseconds;
 use crate::engine::files::replay::tree::FileTree;
 use crate::model::Uuid;
 use crate::model::file_node::{Changed, FileNode, ObjectId};
@@ -23,9 +23,6 @@ const PERMISSIONS: u32 = 0o7777;
 const KEEP_SIZE: u32 = 1;
 /// `FALLOC_FL_PUNCH_HOLE`.
 const PUNCH_HOLE: u32 = 2;
-
-/// What a name takes in memory, beside its bytes.
-const NAME_COST: u64 = 64;
 
 /// Why a tree can't take a command.
 #[derive(Debug, thiserror::Error)]
@@ -70,13 +67,30 @@ struct TreeInode {
     /// Names that it has; of a directory, how many are in it.
     count: u32,
     size: u64,
-    atime: i64,
-    mtime: i64,
+    atime: Time,
+    mtime: Time,
     /// The extended attributes, by their number in the tree.
     xattrs: u32,
     data: FilePieces,
     /// What only few have.
     special: Option<Box<RareFacts>>,
+}
+
+/// A time as streams have it: seconds since 1970, and nanoseconds that are added to them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Time([u8; 12]);
+
+impl Time {
+    /// Takes a time of a stream, whose length the rules of streams have checked.
+    fn of_stream(time: &[u8]) -> Self {
+        Self(time.try_into().unwrap_or_default())
+    }
+
+    fn nanoseconds(self) -> i128 {
+        let [seconds @ .., a, b, c, d] = self.0;
+        let seconds = i128::from(i64::from_le_bytes(seconds));
+        seconds * 1_000_000_000 + i128::from(u32::from_le_bytes([a, b, c, d]))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -92,7 +106,7 @@ type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 pub struct PiecesTree {
     /// By their ids, less one.
     inodes: Vec<TreeInode>,
-    names: HashMap<(ObjectId, Box<[u8]>), ObjectId>,
+    names: Names<ObjectId>,
     /// All that some inode has or had; the first is empty.
     xattrs: Vec<Xattrs>,
     known_xattrs: HashMap<Xattrs, u32>,
@@ -103,7 +117,7 @@ pub struct PiecesTree {
     /// Inodes up to this one are the send parent's.
     parent_inodes: usize,
     /// What the names were in the send parent that the stream has changed.
-    parent_names: HashMap<(ObjectId, Box<[u8]>), Option<ObjectId>>,
+    parent_names: Names<Option<ObjectId>>,
     /// The sizes and the data that files had there, of those that the stream has changed.
     parent_data: HashMap<ObjectId, (u64, FilePieces)>,
     /// What it takes in memory, about.
@@ -116,14 +130,14 @@ impl PiecesTree {
     pub fn new(limit: u64) -> Self {
         let mut tree = Self {
             inodes: Vec::new(),
-            names: HashMap::new(),
+            names: Names::default(),
             xattrs: vec![Vec::new()],
             known_xattrs: HashMap::from([(Vec::new(), 0)]),
             archive: 0,
             own: None,
             send_parent: None,
             parent_inodes: 0,
-            parent_names: HashMap::new(),
+            parent_names: Names::default(),
             parent_data: HashMap::new(),
             memory: 0,
             limit,
@@ -138,7 +152,9 @@ impl PiecesTree {
         self.own = Some(head.uuid);
         self.send_parent = head.send_parent.map(|(uuid, _)| uuid);
         self.parent_inodes = self.inodes.len();
-        self.parent_names = HashMap::new();
+        for (_, name, _) in std::mem::take(&mut self.parent_names).iter() {
+            self.memory = self.memory.saturating_sub(Names::<ObjectId>::cost(name));
+        }
         for (size, data) in std::mem::take(&mut self.parent_data).into_values() {
             let _ = size;
             self.memory -= data.memory();
@@ -160,8 +176,8 @@ impl PiecesTree {
             gid: inode.gid,
             rdev: special.map_or(0, |special| special.rdev),
             size: inode.size,
-            atime: inode.atime,
-            mtime: inode.mtime,
+            atime: inode.atime.nanoseconds(),
+            mtime: inode.mtime.nanoseconds(),
             target: special.and_then(|special| special.target.clone()),
             xattrs: self.xattrs[inode.xattrs as usize].clone(),
         }
@@ -199,10 +215,7 @@ impl PiecesTree {
 
     /// Returns all names: the directory, the name, and what it names, by directory and name.
     pub fn names(&self) -> Vec<(ObjectId, &[u8], ObjectId)> {
-        let names = self.names.iter();
-        let mut names: Vec<_> = names
-            .map(|((directory, name), object)| (*directory, &name[..], *object))
-            .collect();
+        let mut names: Vec<_> = self.names.iter().collect();
         names.sort_unstable();
         names
     }
@@ -222,37 +235,33 @@ impl PiecesTree {
     }
 
     fn named(&self, directory: ObjectId, name: &[u8]) -> Option<ObjectId> {
-        // The map's key owns its bytes.
-        self.names.get(&(directory, Box::from(name))).copied()
+        self.names.get(directory, name)
     }
 
     /// Returns what a path named in the send parent.
     fn resolve_in_parent(&self, path: &[u8]) -> Option<ObjectId> {
         walk(path, |directory, name| {
-            let key = (directory, Box::from(name));
-            match self.parent_names.get(&key) {
-                Some(before) => *before,
-                None => self.names.get(&key).copied(),
+            match self.parent_names.get(directory, name) {
+                Some(before) => before,
+                None => self.named(directory, name),
             }
         })
     }
 
     /// Changes what a name names.
     fn rename(&mut self, directory: ObjectId, name: &[u8], object: Option<ObjectId>) {
-        let cost = name.len() as u64 + NAME_COST;
-        let key = (directory, Box::from(name));
-        let before = match object {
-            Some(object) => self.names.insert(key.clone(), object),
-            None => self.names.remove(&key),
-        };
+        let cost = Names::<ObjectId>::cost(name);
+        let before = self.names.set(directory, name, object);
         match (before, object) {
             (None, Some(_)) => self.memory += cost,
             (Some(_), None) => self.memory = self.memory.saturating_sub(cost),
             _ => {}
         }
         // What is in a directory that the stream has made was nowhere in the send parent.
-        if index(directory) < self.parent_inodes {
-            self.parent_names.entry(key).or_insert(before);
+        if index(directory) < self.parent_inodes && self.parent_names.get(directory, name).is_none()
+        {
+            self.parent_names.set(directory, name, Some(before));
+            self.memory += cost;
         }
     }
 
@@ -458,8 +467,8 @@ impl PiecesTree {
                 (inode.uid, inode.gid) = (small(uid), small(gid));
             }
             Command::Utimes => {
-                let atime = nanoseconds(command.bytes(Attribute::Atime)?);
-                let mtime = nanoseconds(command.bytes(Attribute::Mtime)?);
+                let atime = Time::of_stream(command.bytes(Attribute::Atime)?);
+                let mtime = Time::of_stream(command.bytes(Attribute::Mtime)?);
                 let inode = self.inode_mut(object);
                 (inode.atime, inode.mtime) = (atime, mtime);
             }
@@ -529,7 +538,7 @@ impl FileTree for PiecesTree {
             })
         });
         if let Some(target) = &node.target {
-            self.memory += target.len() as u64 + NAME_COST;
+            self.memory += Names::<ObjectId>::cost(target);
         }
         let object = self.add(&TreeInode::new(node.mode, special));
         self.take_memory(0)?;
@@ -591,8 +600,8 @@ impl TreeInode {
             gid: 0,
             count: 0,
             size: 0,
-            atime: 0,
-            mtime: 0,
+            atime: Time::default(),
+            mtime: Time::default(),
             xattrs: 0,
             data: FilePieces::default(),
             special,

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::listed::EntryList;
 use crate::engine::files::entry::open_below;
 
-/// As many are kept open.
+/// As many directories or files are kept open, if this process may have so many.
 const OPEN: usize = 64;
 
 /// Directories of the list below a root. They are open as paths: they can be read by opening `.` in them.
@@ -17,6 +17,7 @@ pub(super) struct EntryDirectories {
     root: Arc<OwnedFd>,
     /// Those that are open, the one that was used last at the end.
     open: Vec<(u32, Arc<OwnedFd>)>,
+    most: usize,
     /// Whether an earlier run may have taken this user's own permissions away.
     mend: bool,
 }
@@ -26,6 +27,7 @@ impl EntryDirectories {
         Self {
             root,
             open: Vec::new(),
+            most: kept_open(),
             mend,
         }
     }
@@ -33,6 +35,24 @@ impl EntryDirectories {
     /// Opens a directory of the list; `None` if it is not there, or is a link, a mount or something else.
     pub(super) fn open(
         &mut self,
+        listed: &EntryList<'_>,
+        directory: Option<u32>,
+    ) -> Result<Option<Arc<OwnedFd>>, Errno> {
+        self.open_with(self.mend, listed, directory)
+    }
+
+    /// The same, but leaves the permissions of directories as they are.
+    pub(super) fn open_as_it_is(
+        &mut self,
+        listed: &EntryList<'_>,
+        directory: Option<u32>,
+    ) -> Result<Option<Arc<OwnedFd>>, Errno> {
+        self.open_with(false, listed, directory)
+    }
+
+    fn open_with(
+        &mut self,
+        mend: bool,
         listed: &EntryList<'_>,
         directory: Option<u32>,
     ) -> Result<Option<Arc<OwnedFd>>, Errno> {
@@ -54,11 +74,11 @@ impl EntryDirectories {
             let Some(found) = open_below(&at, name, flags)? else {
                 return Ok(None);
             };
-            if self.mend {
+            if mend {
                 allow_all(&found)?;
             }
             at = Arc::new(found);
-            if self.open.len() == OPEN {
+            if self.open.len() == self.most {
                 self.open.remove(0);
             }
             self.open.push((number, Arc::clone(&at)));
@@ -78,6 +98,13 @@ impl EntryDirectories {
         self.open.push(found);
         Some(directory)
     }
+}
+
+/// Returns how many directories, and how many files, are kept open: an eighth of what this process may have.
+pub(super) fn kept_open() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let limit = limit.current.and_then(|limit| usize::try_from(limit).ok());
+    limit.map_or(OPEN, |limit| (limit / 8).clamp(2, OPEN))
 }
 
 /// Gives the owner all permissions of a directory of the work directory.

@@ -6,6 +6,7 @@
 
 mod clear;
 mod directories;
+mod durable;
 mod journal;
 mod listed;
 mod making;
@@ -26,7 +27,7 @@ use journal::Journal;
 use listed::EntryList;
 use report::{Extracted, LeftOut};
 use tree::{EntryState, WorkTree};
-use work::{WorkDirectory, open_target, stopped, work_name};
+use work::{WorkDirectory, open_target, work_name};
 use writing::OpenFiles;
 
 use super::entries::{ExtractEntry, ExtractedNode};
@@ -203,16 +204,22 @@ impl<'a> ExtractTarget<'a> {
         self.make(node)?;
         self.files = OpenFiles::default();
         let publishing = match self.journal.publishing.take() {
-            Some(publishing) => publishing,
-            None => settle::settle(&mut self.tree, node)?,
+            Some(publishing) => {
+                self.work.sync()?;
+                publishing
+            }
+            None => {
+                let settled = settle::settle(&mut self.tree, node)?;
+                durable::sync_made(&mut self.tree, &self.work)?;
+                settled
+            }
         };
-        self.work.sync()?;
         self.note_left_out();
         self.journal.publishing = Some(publishing.clone());
         self.work.write_journal(&self.journal)?;
         publish::publish(&mut self.tree, &self.target)?;
         publish::set_late_modes(&self.tree, &self.target, &publishing.late_modes)?;
-        rustix::fs::syncfs(&self.target).map_err(stopped("sync", &self.tree.target))?;
+        durable::sync_names(&self.tree, &self.target)?;
         self.work.remove();
         Ok(publishing.extracted)
     }

@@ -153,10 +153,10 @@ impl Settling<'_, '_, '_> {
 }
 
 fn attributes_of(node: &ExtractedNode) -> InodeAttributes {
-    const SECOND: i64 = 1_000_000_000;
-    let time = |nanoseconds: i64| Timespec {
-        tv_sec: nanoseconds.div_euclid(SECOND),
-        tv_nsec: nanoseconds.rem_euclid(SECOND),
+    const SECOND: i128 = 1_000_000_000;
+    let time = |nanoseconds: i128| Timespec {
+        tv_sec: i64::try_from(nanoseconds.div_euclid(SECOND)).unwrap_or(i64::MAX),
+        tv_nsec: i64::try_from(nanoseconds.rem_euclid(SECOND)).expect("it is less than a second"),
     };
     InodeAttributes {
         mode: node.mode,

@@ -6,17 +6,26 @@ use std::os::unix::fs::FileExt as _;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::directories::kept_open;
 use super::report::LeftOut;
 use super::tree::{EntryState, WorkTree};
 use crate::error::{Error, ExtractError};
 use crate::model::file_node::ObjectId;
 
-/// As many files are kept open.
-const OPEN: usize = 64;
-
 /// Open files, the one that was used last at the end.
-#[derive(Default)]
-pub(super) struct OpenFiles(Vec<(ObjectId, File)>);
+pub(super) struct OpenFiles {
+    open: Vec<(ObjectId, File)>,
+    most: usize,
+}
+
+impl Default for OpenFiles {
+    fn default() -> Self {
+        Self {
+            open: Vec::new(),
+            most: kept_open(),
+        }
+    }
+}
 
 impl OpenFiles {
     /// Writes to a file, if it is wanted. A file that gets larger than any that the target can have is left out.
@@ -55,21 +64,21 @@ impl OpenFiles {
         object: ObjectId,
         number: u32,
     ) -> Result<&File, Error> {
-        let open = if let Some(at) = self.0.iter().rposition(|(open, _)| *open == object) {
-            self.0.remove(at)
+        let open = if let Some(at) = self.open.iter().rposition(|(open, _)| *open == object) {
+            self.open.remove(at)
         } else {
             let file = tree.open_file(number, OFlags::WRONLY)?;
-            if self.0.len() == OPEN {
-                self.0.remove(0);
+            if self.open.len() == self.most {
+                self.open.remove(0);
             }
             (object, File::from(file))
         };
-        self.0.push(open);
-        Ok(&self.0.last().expect("it was pushed").1)
+        self.open.push(open);
+        Ok(&self.open.last().expect("it was pushed").1)
     }
 
     /// Closes a file if it is open.
     pub(super) fn close(&mut self, object: ObjectId) {
-        self.0.retain(|(open, _)| *open != object);
+        self.open.retain(|(open, _)| *open != object);
     }
 }
