@@ -128,6 +128,11 @@ fn a_seek_table_says_where_the_frames_are() {
 }
 
 #[test]
+fn data_are_unpacked_to_their_length_or_refused() {
+    seeds_pass("unpack");
+}
+
+#[test]
 fn what_was_once_found_is_found_no_more() {
     let directory = fuzz_directory().join("regressions");
     for target in TARGETS {

@@ -23,6 +23,7 @@ pub mod opener;
 pub mod replay;
 pub mod s3;
 pub mod seek_table;
+pub mod unpack;
 
 /// What became of an input. A broken property is no outcome: it panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target {
         name: "canonical",
         run: canonical::run,
@@ -109,6 +110,11 @@ pub const TARGETS: [Target; 11] = [
         name: "seek_table",
         run: seek_table::run,
         seeds: seek_table::seeds,
+    },
+    Target {
+        name: "unpack",
+        run: unpack::run,
+        seeds: unpack::seeds,
     },
 ];
 

@@ -1,0 +1,3 @@
+#![no_main]
+
+coldchain_fuzz::fuzz!("unpack", 256 << 20);
