@@ -3,7 +3,7 @@
 //! What is unpacked has exactly the length that was asked for, whatever the data are, and twice is as once. Zeros behind data
 //! that could be unpacked change nothing: disks and streams have them there.
 
-use coldchain::engine::unpack;
+use coldchain::btrfs::unpack;
 
 use super::Outcome;
 use super::input::{Input, seed};

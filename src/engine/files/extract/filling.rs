@@ -285,7 +285,9 @@ mod tests {
 
     #[test]
     fn files_get_all_that_they_need_and_those_of_lost_frames_are_given_up() {
-        let stream: Vec<u8> = (0..3000_u32).map(|at| (at * 7 % 251).to_le_bytes()[0]).collect();
+        let stream: Vec<u8> = (0..3000_u32)
+            .map(|at| (at * 7 % 251).to_le_bytes()[0])
+            .collect();
         let length = stream.len() as u64;
         let mut state = 1_u64;
         let mut next = |below: u64| {

@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 
 use super::file_data::FilePieces;
 use super::names::Names;
-use super::piece::{Encoded, DataPiece, PieceSource, WriteRun};
+use super::piece::{DataPiece, Encoded, PieceSource, WriteRun};
 use crate::btrfs::stream::StreamRefusal;
 use crate::btrfs::{Attribute, Command, ContentsCommand, StreamHead, is_known_compression};
 use crate::engine::files::extract::entries::ExtractedNode;
