@@ -86,5 +86,5 @@ fn events_are_json_if_asked() {
     assert_eq!(event["sources"][0]["archives"], 1);
     talk.signal(Signal::INT);
     talk.end()
-        .is(0, "{\"event\":\"unmounted\",\"at\":\"$T/mnt\"}\n", "");
+        .is(0, "{\"at\":\"$T/mnt\",\"event\":\"unmounted\"}\n", "");
 }

@@ -49,7 +49,9 @@ fn check_programs(date: &Path, snapshot: &Path, to: &Path) {
     let other = ran(Command::new("rsync")
         .args(["-nac", "--exclude=/copy", "-i"])
         .args([format!("{}/", date.display()), format!("{}/", to.display())]));
-    let other: Vec<&str> = other.lines().filter(|line| !line.contains(" ./")).collect();
+    // tar takes no sockets.
+    let is_left_out = |line: &&str| line.contains(" ./") || line.starts_with("cS");
+    let other: Vec<&str> = other.lines().filter(|line| !is_left_out(line)).collect();
     assert_eq!(other, Vec::<&str>::new());
 }
 
@@ -107,13 +109,18 @@ fn holes_are_holes_and_hard_links_one_inode() {
         fs::read(&copy).unwrap(),
         fs::read(date.join("sparse")).unwrap()
     );
+    // grep takes a file with a hole for a binary one.
+    let found = ran(Command::new("grep")
+        .args(["-r", "x", "one"])
+        .current_dir(&date));
+    assert_eq!(found, "one:x\n");
     let [one, two] = ["one", "two"].map(|name| date.join(name).metadata().unwrap());
     assert_eq!((one.ino(), one.nlink()), (two.ino(), 2));
 }
 
 #[test]
 fn a_large_directory_is_listed_whole_and_from_anywhere() {
-    let files = 10_000;
+    let files = 10_000_usize;
     let machine = archived(
         LIVE_CONFIG,
         &["2026-11-07", "2026-11-14"],
