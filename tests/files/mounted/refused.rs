@@ -3,11 +3,12 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use rustix::fs::{CWD, Timespec, Timestamps, XattrFlags};
 use rustix::process::Signal;
 
-use super::{Mounted, with_file};
+use super::{Mounted, Unmounted, ran, with_file};
 
 #[test]
 fn nothing_can_be_written() {
@@ -88,4 +89,75 @@ fn a_directory_that_does_not_fit_is_refused() {
     assert_eq!(run.code, Some(1), "{run:?}");
     let run = machine.run("mount $T/mnt nothing");
     assert_eq!(run.code, Some(2), "{run:?}");
+}
+
+/// What another user does, with a device of FUSE of these permissions, in a mount namespace of its own.
+const AS_OTHER: &str = r#"
+set -e
+rm -f "$T/fuse"
+mknod -m "$MODE" "$T/fuse" c 10 229
+mount --bind "$T/fuse" /dev/fuse
+exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c '
+    "$COLDCHAIN" mount "$T/mnt" --identity "$T/kit" $OPTIONS >"$T/mnt.out" 2>&1 &
+    while kill -0 $! 2>/dev/null && ! grep -q ^mounted "$T/mnt.out"; do sleep 0.1; done
+    cat "$T/mnt/home/2026-11-07/file" 2>/dev/null || true
+    kill -INT $! 2>/dev/null || true
+    wait $! || echo "exit $?"
+    cat "$T/mnt.out"
+    grep "$T/mnt" /proc/mounts || true
+'
+"#;
+
+#[test]
+fn another_user_can_mount_too_or_hears_what_is_missing() {
+    let Some(machine) = with_file(b"data") else {
+        return;
+    };
+    let root = machine.path("");
+    // Where the build is may be closed to others.
+    let program = machine.path("coldchain");
+    fs::copy(env!("CARGO_BIN_EXE_coldchain"), &program).unwrap();
+    let others_may = fs::read_to_string("/etc/fuse.conf")
+        .is_ok_and(|conf| conf.lines().any(|line| line.trim() == "user_allow_other"));
+    let _unmounted = Unmounted(machine.path("mnt"));
+    fs::create_dir(machine.path("mnt")).unwrap();
+    ran(Command::new("chown").args(["-R", "65534:65534"]).arg(&root));
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+    for (mode, options, expected) in [
+        ("0666", "", vec!["data", "mounted 1 archive of 1 source at"]),
+        (
+            "0600",
+            "",
+            vec![
+                "exit 8",
+                "this user may not open /dev/fuse",
+                "hint: run it as root",
+            ],
+        ),
+        (
+            "0666",
+            "--allow-other",
+            vec![
+                "exit 8",
+                "does not say `user_allow_other`",
+                "hint: add the line",
+            ],
+        ),
+    ] {
+        if others_may && !options.is_empty() {
+            continue;
+        }
+        let said = ran(Command::new("unshare")
+            .args(["-m", "--propagation", "private", "sh", "-c", AS_OTHER])
+            .env("T", root.to_str().unwrap().trim_end_matches('/'))
+            .env("MODE", mode)
+            .env("OPTIONS", options)
+            .env("COLDCHAIN", &program)
+            .env("COLDCHAIN_CONFIG", machine.path("config.toml"))
+            .env_remove("COLDCHAIN_IDENTITY_FILE"));
+        for part in expected {
+            assert!(said.contains(part), "{mode} {options}: {said}");
+        }
+        assert!(!said.contains("fuse.coldchain"), "{said}");
+    }
 }

@@ -110,10 +110,8 @@ fn holes_are_holes_and_hard_links_one_inode() {
         fs::read(date.join("sparse")).unwrap()
     );
     // grep takes a file with a hole for a binary one.
-    let found = ran(Command::new("grep")
-        .args(["-r", "x", "one"])
-        .current_dir(&date));
-    assert_eq!(found, "one:x\n");
+    let found = ran(Command::new("grep").args(["x", "one"]).current_dir(&date));
+    assert_eq!(found, "x\n");
     let [one, two] = ["one", "two"].map(|name| date.join(name).metadata().unwrap());
     assert_eq!((one.ino(), one.nlink()), (two.ino(), 2));
 }
