@@ -93,3 +93,101 @@ fn unpack_lzo(packed: &[u8], sector: usize, bytes: usize) -> Result<Vec<u8>, Unp
     out.truncate(bytes);
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `Hello, ` three times in one sector: seven literals, fourteen bytes from seven before, the end.
+    const LZO: &[u8] = b"\x16\0\0\0\x0e\0\0\0\x18Hello, \x2c\x18\x00\x11\x00\x00";
+    /// The form of deflate that is not compressed.
+    const STORED: &[u8] = b"\x78\x01\x01\x03\0\xfc\xffabc\x02\x4d\x01\x27";
+
+    fn zstd() -> Vec<u8> {
+        zstd::bulk::compress(&b"again and ".repeat(50), 3).unwrap()
+    }
+
+    #[test]
+    fn each_compression_gives_what_was_packed_and_zeros_behind_it() {
+        let hello = b"Hello, Hello, Hello, ".to_vec();
+        let padded = |data: &[u8], bytes: usize| {
+            let mut data = data.to_vec();
+            data.resize(bytes, 0);
+            Ok(data)
+        };
+        assert_eq!(unpack(LZO, LZO_4K, 21), Ok(hello.clone()));
+        for (packed, compression, data) in [
+            (b"abc".to_vec(), NONE, b"abc".to_vec()),
+            (STORED.to_vec(), ZLIB, b"abc".to_vec()),
+            (zstd(), ZSTD, b"again and ".repeat(50)),
+            (LZO.to_vec(), LZO_4K, hello.clone()),
+            (LZO.to_vec(), LARGEST_LZO, hello),
+        ] {
+            let behind = [&packed[..], &[0; 100]].concat();
+            for bytes in [0, 1, data.len(), data.len() + 1, 4096] {
+                let expected = padded(&data[..data.len().min(bytes)], bytes);
+                assert_eq!(
+                    unpack(&packed, compression, bytes),
+                    expected,
+                    "{compression}"
+                );
+                assert_eq!(
+                    unpack(&behind, compression, bytes),
+                    expected,
+                    "{compression}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_data_are_an_error_or_have_the_length_that_was_asked_for() {
+        let mut state = 7_u64;
+        let mut next = |below: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        let mut refused = 0;
+        for round in 0..20_000 {
+            let (compression, mut packed) = match round % 5 {
+                0 => (ZLIB, STORED.to_vec()),
+                1 => (ZSTD, zstd()),
+                2 => (LZO_4K, LZO.to_vec()),
+                3 => (LARGEST_LZO, LZO.to_vec()),
+                _ => (u32::try_from(next(9)).unwrap(), Vec::new()),
+            };
+            for _ in 0..next(4) {
+                let at = next(packed.len() + 1);
+                match next(3) {
+                    0 => packed.truncate(at),
+                    1 => packed.insert(at, u8::try_from(next(256)).unwrap()),
+                    _ if at < packed.len() => packed[at] = u8::try_from(next(256)).unwrap(),
+                    _ => packed.extend((0..next(300)).map(|_| 0xff)),
+                }
+            }
+            let bytes = next(8192);
+            match unpack(&packed, compression, bytes) {
+                Ok(data) => assert_eq!(data.len(), bytes),
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 1000, "{refused}");
+    }
+
+    #[test]
+    fn no_data_make_lzo_take_more_than_a_sector() {
+        // A length of which each zero stands for 255 bytes, and repeats that go on.
+        let long = [
+            &b"\x18Hello, \x20"[..],
+            &[0; 3000],
+            b"\x01\x18\x00\x11\x00\x00",
+        ]
+        .concat();
+        assert!(lzo::unpack(&long, 4096).is_err());
+        let literals = [&[0; 3000][..], b"\x01"].concat();
+        assert!(lzo::unpack(&literals, 4096).is_err());
+        assert!(lzo::unpack(b"\x18Hello, \x2c\xff\xff", 4096).is_err());
+    }
+}
