@@ -12,7 +12,7 @@ mod stale;
 use std::ops::Range;
 use std::time::Duration;
 
-pub use attributes::{Attributes, is_kind_known};
+pub use attributes::{InodeAttributes, is_kind_known};
 pub use error::FuseError;
 pub use session::{FuseMount, FuseOptions, HowEnded, WhoMayEnter};
 pub use stale::{StaleMount, unmount_stale};
@@ -50,14 +50,14 @@ pub enum Refusal {
 #[derive(Debug, Clone)]
 pub struct Named {
     /// What it is.
-    pub attributes: Attributes,
+    pub attributes: InodeAttributes,
     /// How long the kernel may rely on it.
     pub valid: Duration,
 }
 
 /// A name in a directory, as a listing has it.
 #[derive(Debug, Clone)]
-pub struct Listed {
+pub struct FuseEntry {
     /// The name.
     pub name: Vec<u8>,
     /// Where the listing goes on after it.
@@ -85,7 +85,7 @@ pub trait ReadOnlyTree: Sync {
         &self,
         directory: (u64, u64),
         from: u64,
-        give: &mut dyn FnMut(&Listed) -> bool,
+        give: &mut dyn FnMut(&FuseEntry) -> bool,
     ) -> Result<(), Refusal>;
 
     /// Closes a directory.

@@ -29,7 +29,7 @@ const SEEK_HOLE: i32 = 4;
 const BACKGROUND: u16 = 64;
 
 /// Takes the requests.
-pub(super) struct Requests {
+pub(super) struct FuseRequests {
     /// What needs names alone.
     pub(super) names: Sender<Job>,
     /// What may need a store.
@@ -38,7 +38,7 @@ pub(super) struct Requests {
     pub(super) checks: bool,
 }
 
-impl Requests {
+impl FuseRequests {
     /// A request that nobody takes any more is answered by its reply's end: with an error.
     fn name(&self, job: impl FnOnce(&dyn ReadOnlyTree) + Send + 'static) {
         let _ = self.names.send(Box::new(job));
@@ -74,12 +74,12 @@ fn answer_xattr(answer: Result<Vec<u8>, Refusal>, room: u32, reply: ReplyXattr) 
     }
 }
 
-impl Filesystem for Requests {
+impl Filesystem for FuseRequests {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         let mut wanted = vec![
             InitFlags::FUSE_ASYNC_READ,
+            // With each listing come the attributes, which are read with the names anyway.
             InitFlags::FUSE_DO_READDIRPLUS,
-            InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_CACHE_SYMLINKS,
             InitFlags::FUSE_EXPORT_SUPPORT,

@@ -10,7 +10,7 @@ use fuser::{Config, MountOption, Session, SessionACL};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
-use super::requests::{Job, Requests};
+use super::requests::{FuseRequests, Job};
 use super::{FuseError, NAME, ReadOnlyTree};
 
 /// The device of FUSE.
@@ -51,7 +51,7 @@ pub enum HowEnded {
 /// A mounted tree, whose requests are not answered yet.
 pub struct FuseMount {
     at: PathBuf,
-    session: Session<Requests>,
+    session: Session<FuseRequests>,
     names: Receiver<Job>,
     data: Receiver<Job>,
     data_workers: usize,
@@ -77,7 +77,7 @@ impl FuseMount {
             config.acl = SessionACL::All;
             config.mount_options.push(MountOption::DefaultPermissions);
         }
-        let requests = Requests {
+        let requests = FuseRequests {
             names,
             data,
             checks,

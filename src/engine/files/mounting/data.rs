@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::names::ShownDate;
-use super::shared::Shared;
+use super::shared::MadeOnce;
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
@@ -40,11 +40,11 @@ const AHEAD: usize = 4;
 /// The places of a source.
 pub(super) struct SourcePlaces<'a> {
     /// The one that is read, and then those that take its place if it does not answer.
-    pub(super) places: Vec<Place<'a>>,
+    pub(super) places: Vec<MountPlace<'a>>,
 }
 
 /// A place from which a source is read.
-pub(super) struct Place<'a> {
+pub(super) struct MountPlace<'a> {
     config: &'a Config,
     source: &'a Source,
     copy: Option<&'a ReadablePlace>,
@@ -71,7 +71,7 @@ impl<'a> SourcePlaces<'a> {
             None => all.collect(),
         };
         let places = wanted.into_iter().map(|copy| {
-            Ok(Place {
+            Ok(MountPlace {
                 config,
                 source,
                 copy,
@@ -91,7 +91,7 @@ impl<'a> SourcePlaces<'a> {
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> MountPlace<'a> {
     fn open(&self, catalog: &Catalog) -> Result<&OpenSource<'a>, Error> {
         if let Some(open) = self.open.get() {
             return Ok(open);
@@ -124,15 +124,15 @@ impl<'a> Place<'a> {
 }
 
 /// What is kept of the data of a mount.
-pub(super) struct Data<'m, 'a> {
+pub(super) struct MountedData<'m, 'a> {
     config: &'m Config,
     sources: &'m [SourcePlaces<'a>],
     identities: Option<(&'m Identities, &'m str)>,
     context: RunContext<'m>,
     /// For those that read contents or open places. One at a time reads contents: that bounds the memory.
     catalog: Mutex<Catalog>,
-    dates: Shared<ShownDate, Arc<LoadedDate<'m>>>,
-    frames: Shared<(ArchiveId, FramePlace), Arc<Vec<u8>>>,
+    dates: MadeOnce<ShownDate, Arc<LoadedDate<'m>>>,
+    frames: MadeOnce<(ArchiveId, FramePlace), Arc<Vec<u8>>>,
 }
 
 /// A date whose contents were read.
@@ -148,7 +148,7 @@ type PlaceReader<'m> = FileReader<'m, Arc<ReadChain>>;
 /// A frame, by the place of its archive in the chain.
 pub(super) type ChainFrame = (u32, FramePlace);
 
-impl<'m, 'a> Data<'m, 'a> {
+impl<'m, 'a> MountedData<'m, 'a> {
     pub(super) fn new(
         config: &'m Config,
         sources: &'m [SourcePlaces<'a>],
@@ -163,8 +163,8 @@ impl<'m, 'a> Data<'m, 'a> {
             identities,
             context,
             catalog: Mutex::new(catalog),
-            dates: Shared::new(config.memory_limit / CONTENTS.1 * CONTENTS.0),
-            frames: Shared::new(frames),
+            dates: MadeOnce::new(config.memory_limit / CONTENTS.1 * CONTENTS.0),
+            frames: MadeOnce::new(frames),
         }
     }
 
@@ -282,7 +282,7 @@ impl<'m, 'a> Data<'m, 'a> {
         &self,
         date: &'d LoadedDate<'m>,
         number: usize,
-        place: &'m Place<'a>,
+        place: &'m MountPlace<'a>,
     ) -> Result<Option<&'d PlaceReader<'m>>, Error> {
         let known = &date.readers[number];
         if let Some(reader) = known.get() {

@@ -16,7 +16,7 @@ pub(super) struct DateNumber(pub(super) usize);
 
 /// What an inode is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Inode {
+pub(super) enum ShownInode {
     /// The directory of the sources.
     Top,
     /// The directory of a source's dates, by the source's number.
@@ -25,7 +25,7 @@ pub(super) enum Inode {
     Archived(DateNumber, ObjectId),
 }
 
-impl Inode {
+impl ShownInode {
     /// Returns what a number stands for.
     pub(super) fn of(number: u64) -> Self {
         let low = number & ((1 << OBJECT_BITS) - 1);
@@ -58,15 +58,15 @@ mod tests {
     #[test]
     fn numbers_and_inodes_are_the_same() {
         for inode in [
-            Inode::Top,
-            Inode::Source(0),
-            Inode::Source(99),
-            Inode::Archived(DateNumber(0), ObjectId::ROOT),
-            Inode::Archived(DateNumber(MOST_DATES - 1), ObjectId((1 << OBJECT_BITS) - 1)),
+            ShownInode::Top,
+            ShownInode::Source(0),
+            ShownInode::Source(99),
+            ShownInode::Archived(DateNumber(0), ObjectId::ROOT),
+            ShownInode::Archived(DateNumber(MOST_DATES - 1), ObjectId((1 << OBJECT_BITS) - 1)),
         ] {
             let number = inode.number().unwrap();
             assert!(i64::try_from(number).is_ok());
-            assert_eq!(Inode::of(number), inode);
+            assert_eq!(ShownInode::of(number), inode);
         }
     }
 
@@ -74,7 +74,7 @@ mod tests {
     fn what_has_no_room_has_no_number() {
         for (date, object) in [(0, 1 << OBJECT_BITS), (0, -1), (MOST_DATES, 1)] {
             assert_eq!(
-                Inode::Archived(DateNumber(date), ObjectId(object)).number(),
+                ShownInode::Archived(DateNumber(date), ObjectId(object)).number(),
                 None
             );
         }

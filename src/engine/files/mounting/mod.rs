@@ -14,10 +14,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use data::{Data, SourcePlaces};
+use data::{MountedData, SourcePlaces};
 use names::Names;
 use tree::MountedTree;
-use warnings::Warnings;
+use warnings::MountWarnings;
 
 use crate::catalog::Catalog;
 use crate::config::{Config, Source, StoreConfig};
@@ -85,7 +85,7 @@ impl Mounting<'_> {
             stores: &impatient,
             ..self.context
         };
-        let warnings = Warnings::new(context.observer);
+        let warnings = MountWarnings::new(context.observer);
         let names = Names::new(config, self.sources, &warnings);
         for (source, error) in names.refresh(&catalog) {
             warnings.say_once(&source, in_words(&error));
@@ -115,7 +115,7 @@ impl Mounting<'_> {
                 context,
             )?);
         }
-        let data = Data::new(config, &places, self.identities, context, to_load);
+        let data = MountedData::new(config, &places, self.identities, context, to_load);
         let now = context
             .clock
             .now()
@@ -143,7 +143,7 @@ impl Mounting<'_> {
             // Dropped at the end of this closure, however it ends.
             let _stop = stop;
             ready(&self.shown(&names))?;
-            let mut watch = Watch {
+            let mut watch = ArchiveWatch {
                 mounting: self,
                 names: &names,
                 warnings: &warnings,
@@ -179,10 +179,10 @@ fn impatient<'o>(
 }
 
 /// Looks for new archives while others answer.
-struct Watch<'w, 'a> {
+struct ArchiveWatch<'w, 'a> {
     mounting: &'w Mounting<'a>,
     names: &'w Names<'w>,
-    warnings: &'w Warnings<'w>,
+    warnings: &'w MountWarnings<'w>,
     catalog: Catalog,
     context: RunContext<'w>,
     last: Instant,
@@ -190,7 +190,7 @@ struct Watch<'w, 'a> {
     tried: BTreeSet<ArchiveId>,
 }
 
-impl Watch<'_, '_> {
+impl ArchiveWatch<'_, '_> {
     fn goes_on(&mut self) -> bool {
         if self.context.interrupt.pause(LOOK).is_err() {
             return false;

@@ -5,14 +5,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::inodes::{DateNumber, Inode, MOST_DATES};
-use super::warnings::Warnings;
+use super::inodes::{DateNumber, MOST_DATES, ShownInode};
+use super::warnings::MountWarnings;
 use crate::catalog::Catalog;
 use crate::config::{Config, Source};
 use crate::engine::files::questions::FileIndex;
 use crate::error::{Error, in_words};
 use crate::files_db::LinkedVersion;
-use crate::fuse::{Attributes, Refusal, is_kind_known};
+use crate::fuse::{InodeAttributes, Refusal, is_kind_known};
 use crate::model::file_node::{FileNode, ObjectId};
 use crate::model::{ArchiveId, SourceName};
 
@@ -44,7 +44,7 @@ type IndexFile = (u64, u64);
 pub(super) struct Names<'a> {
     config: &'a Config,
     sources: Vec<NamesOfSource<'a>>,
-    warnings: &'a Warnings<'a>,
+    warnings: &'a MountWarnings<'a>,
     /// By their numbers. None is ever removed: the kernel may have inodes of it.
     dates: Mutex<Dates>,
 }
@@ -71,13 +71,13 @@ struct ShownIndex {
 }
 
 /// Entries of a directory.
-pub(super) type Page = Vec<(Vec<u8>, Attributes)>;
+pub(super) type Page = Vec<(Vec<u8>, InodeAttributes)>;
 
 impl<'a> Names<'a> {
     pub(super) fn new(
         config: &'a Config,
         sources: &[&'a Source],
-        warnings: &'a Warnings<'a>,
+        warnings: &'a MountWarnings<'a>,
     ) -> Self {
         let sources = sources.iter().map(|source| NamesOfSource {
             source,
@@ -223,12 +223,16 @@ impl<'a> Names<'a> {
     }
 
     /// Returns what an object of an archive is.
-    pub(super) fn object(&self, date: DateNumber, object: ObjectId) -> Result<Known, Refusal> {
+    pub(super) fn object(
+        &self,
+        date: DateNumber,
+        object: ObjectId,
+    ) -> Result<ShownObject, Refusal> {
         let found = self.ask(date, |index, at| {
             Ok(index.questions().linked(object, at)?)
         })?;
         let found = found.ok_or(Refusal::Stale)?;
-        Known::of(date, found).ok_or(Refusal::Unreadable)
+        ShownObject::of(date, found).ok_or(Refusal::Unreadable)
     }
 
     /// Returns what a name in a directory of an archive names.
@@ -236,7 +240,7 @@ impl<'a> Names<'a> {
         &self,
         date: DateNumber,
         (directory, name): (ObjectId, &[u8]),
-    ) -> Result<Known, Refusal> {
+    ) -> Result<ShownObject, Refusal> {
         if !is_name(name) {
             return Err(Refusal::Missing);
         }
@@ -248,7 +252,7 @@ impl<'a> Names<'a> {
             }
         })?;
         let found = found.ok_or(Refusal::Missing)?;
-        Known::of(date, found).ok_or(Refusal::Missing)
+        ShownObject::of(date, found).ok_or(Refusal::Missing)
     }
 
     /// Returns entries of a directory: those after a name, without the first `skip`. None are left if it returns none.
@@ -269,7 +273,7 @@ impl<'a> Names<'a> {
             };
             let last = last.clone();
             let page = found.into_iter().filter_map(|(name, version)| {
-                let known = Known::of(date, version)?;
+                let known = ShownObject::of(date, version)?;
                 is_name(&name).then_some((name, known.attributes))
             });
             let page: Page = page.collect();
@@ -311,12 +315,12 @@ impl Dates {
 
 /// What is known of an object.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
-    pub(super) attributes: Attributes,
+pub(super) struct ShownObject {
+    pub(super) attributes: InodeAttributes,
     pub(super) node: FileNode,
 }
 
-impl Known {
+impl ShownObject {
     /// `None` if it is nothing that can be shown.
     fn of(date: DateNumber, linked: LinkedVersion) -> Option<Self> {
         let LinkedVersion { version, links } = linked;
@@ -329,8 +333,8 @@ impl Known {
             Some(target) => target.len() as u64,
             None => node.size,
         };
-        let attributes = Attributes {
-            inode: Inode::Archived(date, version.object).number()?,
+        let attributes = InodeAttributes {
+            inode: ShownInode::Archived(date, version.object).number()?,
             mode: node.mode,
             // As btrfs has it: it does not count what is in a directory.
             links: if is_directory { 1 } else { links.max(1) },

@@ -11,29 +11,29 @@ use crate::model::Signal;
 type Made<V> = Result<V, Arc<Error>>;
 
 /// Values by their keys.
-pub(super) struct Shared<K, V> {
-    state: Mutex<State<K, V>>,
+pub(super) struct MadeOnce<K, V> {
+    state: Mutex<MadeOnceState<K, V>>,
     /// The most that those may weigh that are kept, together.
     most: u64,
 }
 
-struct State<K, V> {
-    known: HashMap<K, Arc<Making<V>>>,
+struct MadeOnceState<K, V> {
+    known: HashMap<K, Arc<SharedMaking<V>>>,
     /// Those that were made, each with its weight. The one that was used last is at the end.
     kept: VecDeque<(K, u64)>,
     weight: u64,
 }
 
 /// A value that is being made, or was.
-struct Making<V> {
+struct SharedMaking<V> {
     made: Mutex<Option<Made<V>>>,
     is_made: Condvar,
 }
 
-impl<K: Copy + Eq + Hash, V: Clone> Shared<K, V> {
+impl<K: Copy + Eq + Hash, V: Clone> MadeOnce<K, V> {
     pub(super) fn new(most: u64) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(MadeOnceState {
                 known: HashMap::new(),
                 kept: VecDeque::new(),
                 weight: 0,
@@ -52,7 +52,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Shared<K, V> {
                 drop(state);
                 return making.wait();
             }
-            let making = Arc::new(Making {
+            let making = Arc::new(SharedMaking {
                 made: Mutex::new(None),
                 is_made: Condvar::new(),
             });
@@ -89,7 +89,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Shared<K, V> {
     }
 }
 
-impl<K: Copy + Eq + Hash, V> State<K, V> {
+impl<K: Copy + Eq + Hash, V> MadeOnceState<K, V> {
     fn touch(&mut self, key: &K) {
         let at = self.kept.iter().rposition(|(kept, _)| kept == key);
         if let Some(kept) = at.and_then(|at| self.kept.remove(at)) {
@@ -107,7 +107,7 @@ impl<K: Copy + Eq + Hash, V> State<K, V> {
     }
 }
 
-impl<V: Clone> Making<V> {
+impl<V: Clone> SharedMaking<V> {
     fn wait(&self) -> Made<V> {
         let mut made = lock(&self.made);
         loop {
@@ -127,9 +127,9 @@ impl<V: Clone> Making<V> {
 
 /// Wakes those that wait, also if making a value panics.
 struct EndOfMaking<'s, K: Copy + Eq + Hash, V: Clone> {
-    shared: &'s Shared<K, V>,
+    shared: &'s MadeOnce<K, V>,
     key: K,
-    making: &'s Making<V>,
+    making: &'s SharedMaking<V>,
     made: Option<Made<(V, u64)>>,
 }
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn many_that_ask_at_once_make_a_value_once() {
-        let shared = Shared::<u32, u64>::new(100);
+        let shared = MadeOnce::<u32, u64>::new(100);
         let made = AtomicU64::new(0);
         thread::scope(|scope| {
             for _ in 0..100 {
@@ -194,14 +194,14 @@ mod tests {
 
     #[test]
     fn an_error_is_everyone_s_that_waited_and_not_the_next_one_s() {
-        let shared = Shared::<u32, u64>::new(100);
+        let shared = MadeOnce::<u32, u64>::new(100);
         assert!(shared.get(7, || Err(failure())).is_err());
         assert_eq!(shared.get(7, || Ok((1, 1))).unwrap(), 1);
     }
 
     #[test]
     fn the_ones_that_were_not_used_for_long_go_first() {
-        let shared = Shared::<u32, u32>::new(10);
+        let shared = MadeOnce::<u32, u32>::new(10);
         for key in 0..3 {
             shared.get(key, || Ok((key, 4))).unwrap();
             shared.get(0, || Err(failure())).unwrap();
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken_if_making_a_value_panics() {
-        let shared = Shared::<u32, u32>::new(10);
+        let shared = MadeOnce::<u32, u32>::new(10);
         thread::scope(|scope| {
             let (begun, has_begun) = crossbeam_channel::bounded(0);
             let shared = &shared;

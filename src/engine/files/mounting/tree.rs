@@ -9,12 +9,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::fs::FileType;
 
-use super::data::{ChainFrame, Data, LoadedDate};
-use super::inodes::{DateNumber, Inode};
-use super::names::{Known, Names, Page, ShownDate};
-use super::warnings::Warnings;
+use super::data::{ChainFrame, LoadedDate, MountedData};
+use super::inodes::{DateNumber, ShownInode};
+use super::names::{Names, Page, ShownDate, ShownObject};
+use super::warnings::MountWarnings;
 use crate::error::{ContentsFault, Error, RestoreError, in_words};
-use crate::fuse::{Attributes, Listed, Named, ReadOnlyTree, Refusal, SeekFor};
+use crate::fuse::{FuseEntry, InodeAttributes, Named, ReadOnlyTree, Refusal, SeekFor};
 use crate::model::file_node::ObjectId;
 use crate::store::ErrorKind;
 
@@ -39,11 +39,11 @@ pub(super) type AheadJob = (ShownDate, ChainFrame);
 
 pub(super) struct MountedTree<'t, 'm, 'a> {
     names: &'t Names<'a>,
-    data: &'t Data<'m, 'a>,
-    warnings: &'t Warnings<'a>,
+    data: &'t MountedData<'m, 'a>,
+    warnings: &'t MountWarnings<'a>,
     /// Who made the mount, and when.
     owner: (u32, u32, i64),
-    directories: Handles<Mutex<Listing>>,
+    directories: Handles<Mutex<OpenListing>>,
     files: Handles<OpenFile>,
     ahead: Sender<AheadJob>,
 }
@@ -54,9 +54,9 @@ struct Handles<T> {
 }
 
 /// A directory that is being listed.
-enum Listing {
+enum OpenListing {
     /// Sources or dates, as they were when it was opened.
-    Top(Vec<(String, Inode)>),
+    Top(Vec<(String, ShownInode)>),
     /// A directory of an archive: entries of it, and how many come before them.
     Archived {
         date: DateNumber,
@@ -85,8 +85,8 @@ impl<'t, 'm, 'a> MountedTree<'t, 'm, 'a> {
     /// Returns the tree, and what is to be fetched ahead.
     pub(super) fn new(
         names: &'t Names<'a>,
-        data: &'t Data<'m, 'a>,
-        warnings: &'t Warnings<'a>,
+        data: &'t MountedData<'m, 'a>,
+        warnings: &'t MountWarnings<'a>,
         owner: (u32, u32, i64),
     ) -> (Self, Receiver<AheadJob>) {
         let (ahead, jobs) = bounded(WAITING);
@@ -102,9 +102,9 @@ impl<'t, 'm, 'a> MountedTree<'t, 'm, 'a> {
         (tree, jobs)
     }
 
-    fn top(&self, inode: Inode) -> Result<Named, Refusal> {
+    fn top(&self, inode: ShownInode) -> Result<Named, Refusal> {
         let (uid, gid, time) = self.owner;
-        let attributes = Attributes {
+        let attributes = InodeAttributes {
             inode: inode.number().ok_or(Refusal::Stale)?,
             mode: 0o040_555,
             links: 1,
@@ -121,9 +121,9 @@ impl<'t, 'm, 'a> MountedTree<'t, 'm, 'a> {
         })
     }
 
-    fn named(&self, inode: Inode) -> Result<Named, Refusal> {
+    fn named(&self, inode: ShownInode) -> Result<Named, Refusal> {
         match inode {
-            Inode::Archived(date, object) => {
+            ShownInode::Archived(date, object) => {
                 let known = self.names.object(date, object)?;
                 Ok(Named {
                     attributes: known.attributes,
@@ -139,21 +139,21 @@ impl<'t, 'm, 'a> MountedTree<'t, 'm, 'a> {
     }
 
     /// Returns what a directory above the archives has.
-    fn top_entries(&self, inode: Inode) -> Result<Vec<(String, Inode)>, Refusal> {
+    fn top_entries(&self, inode: ShownInode) -> Result<Vec<(String, ShownInode)>, Refusal> {
         match inode {
-            Inode::Top => {
+            ShownInode::Top => {
                 let sources = self.names.sources().enumerate();
                 let entries =
-                    sources.map(|(number, name)| (name.to_string(), Inode::Source(number)));
+                    sources.map(|(number, name)| (name.to_string(), ShownInode::Source(number)));
                 Ok(entries.collect())
             }
-            Inode::Source(source) => {
+            ShownInode::Source(source) => {
                 let dates = self.names.dates(source)?.into_iter();
                 let entries =
-                    dates.map(|(name, date)| (name, Inode::Archived(date, ObjectId::ROOT)));
+                    dates.map(|(name, date)| (name, ShownInode::Archived(date, ObjectId::ROOT)));
                 Ok(entries.collect())
             }
-            Inode::Archived(..) => Err(Refusal::WrongKind),
+            ShownInode::Archived(..) => Err(Refusal::WrongKind),
         }
     }
 
@@ -257,9 +257,12 @@ impl<'t, 'm, 'a> MountedTree<'t, 'm, 'a> {
         }
     }
 
-    fn xattrs_of(&self, inode: u64) -> Result<Option<(DateNumber, ObjectId, Known)>, Refusal> {
-        match Inode::of(inode) {
-            Inode::Archived(date, object) => {
+    fn xattrs_of(
+        &self,
+        inode: u64,
+    ) -> Result<Option<(DateNumber, ObjectId, ShownObject)>, Refusal> {
+        match ShownInode::of(inode) {
+            ShownInode::Archived(date, object) => {
                 let known = self.names.object(date, object)?;
                 Ok(Some((date, object, known)))
             }
@@ -270,8 +273,8 @@ impl<'t, 'm, 'a> MountedTree<'t, 'm, 'a> {
 
 impl ReadOnlyTree for MountedTree<'_, '_, '_> {
     fn lookup(&self, directory: u64, name: &[u8]) -> Result<Named, Refusal> {
-        match Inode::of(directory) {
-            Inode::Archived(date, directory) => {
+        match ShownInode::of(directory) {
+            ShownInode::Archived(date, directory) => {
                 let known = self.names.child(date, (directory, name))?;
                 Ok(Named {
                     attributes: known.attributes,
@@ -288,25 +291,25 @@ impl ReadOnlyTree for MountedTree<'_, '_, '_> {
     }
 
     fn attributes(&self, inode: u64) -> Result<Named, Refusal> {
-        self.named(Inode::of(inode))
+        self.named(ShownInode::of(inode))
     }
 
     fn link_target(&self, inode: u64) -> Result<Vec<u8>, Refusal> {
-        match Inode::of(inode) {
-            Inode::Archived(date, object) => self.names.object(date, object)?.target(),
+        match ShownInode::of(inode) {
+            ShownInode::Archived(date, object) => self.names.object(date, object)?.target(),
             _ => Err(Refusal::WrongKind),
         }
     }
 
     fn open_directory(&self, inode: u64) -> Result<u64, Refusal> {
-        let listing = match Inode::of(inode) {
-            Inode::Archived(date, directory) => Listing::Archived {
+        let listing = match ShownInode::of(inode) {
+            ShownInode::Archived(date, directory) => OpenListing::Archived {
                 date,
                 directory,
                 before: 0,
                 page: Vec::new(),
             },
-            above => Listing::Top(self.top_entries(above)?),
+            above => OpenListing::Top(self.top_entries(above)?),
         };
         Ok(self.directories.add(Mutex::new(listing)))
     }
@@ -315,7 +318,7 @@ impl ReadOnlyTree for MountedTree<'_, '_, '_> {
         &self,
         (inode, handle): (u64, u64),
         from: u64,
-        give: &mut dyn FnMut(&Listed) -> bool,
+        give: &mut dyn FnMut(&FuseEntry) -> bool,
     ) -> Result<(), Refusal> {
         let listing = self.directories.get(handle).ok_or(Refusal::Stale)?;
         let mut listing = lock(&listing);
@@ -323,17 +326,17 @@ impl ReadOnlyTree for MountedTree<'_, '_, '_> {
         // The directory itself, twice: the kernel knows the one above.
         for name in [&b"."[..], b".."].into_iter().skip(to_usize(from)) {
             next += 1;
-            let listed = Listed {
+            let listed = FuseEntry {
                 name: name.to_vec(),
                 next,
-                named: self.named(Inode::of(inode))?,
+                named: self.named(ShownInode::of(inode))?,
             };
             if !give(&listed) {
                 return Ok(());
             }
         }
         match &mut *listing {
-            Listing::Top(entries) => {
+            OpenListing::Top(entries) => {
                 for (name, inode) in entries.iter().skip(to_usize(next - 2)) {
                     next += 1;
                     // A date that has gone meanwhile is left out.
@@ -341,13 +344,13 @@ impl ReadOnlyTree for MountedTree<'_, '_, '_> {
                         continue;
                     };
                     let name = name.clone().into_bytes();
-                    if !give(&Listed { name, next, named }) {
+                    if !give(&FuseEntry { name, next, named }) {
                         break;
                     }
                 }
                 Ok(())
             }
-            Listing::Archived {
+            OpenListing::Archived {
                 date,
                 directory,
                 before,
@@ -369,7 +372,7 @@ impl ReadOnlyTree for MountedTree<'_, '_, '_> {
                 }
                 for (name, attributes) in &page[to_usize(at - *before)..] {
                     next += 1;
-                    let listed = Listed {
+                    let listed = FuseEntry {
                         name: name.clone(),
                         next,
                         named: Named {
@@ -390,7 +393,7 @@ impl ReadOnlyTree for MountedTree<'_, '_, '_> {
     }
 
     fn open(&self, inode: u64) -> Result<u64, Refusal> {
-        let Inode::Archived(number, object) = Inode::of(inode) else {
+        let ShownInode::Archived(number, object) = ShownInode::of(inode) else {
             return Err(Refusal::WrongKind);
         };
         let date = self.names.date(number)?;

@@ -10,14 +10,14 @@ use crate::progress::{Event, Observer};
 /// How long nothing is said of an archive after a line about it.
 const PAUSE: Duration = Duration::from_mins(1);
 
-pub(super) struct Warnings<'a> {
+pub(super) struct MountWarnings<'a> {
     observer: &'a dyn Observer,
     said: Mutex<HashMap<ArchiveId, Instant>>,
     /// What is said but once.
     once: Mutex<BTreeSet<String>>,
 }
 
-impl<'a> Warnings<'a> {
+impl<'a> MountWarnings<'a> {
     pub(super) fn new(observer: &'a dyn Observer) -> Self {
         Self {
             observer,
