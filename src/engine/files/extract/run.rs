@@ -23,8 +23,8 @@ use crate::model::{ArchiveId, StorageClass};
 use crate::progress::{Event, Observer, PROGRESS_STEP};
 use crate::store::ThawRequest;
 
-/// Written bytes after which what is done is made durable and noted: a run that dies loses no more.
-const NOTED_AFTER: u64 = 512 << 20;
+/// Written bytes after which what is done is made durable, beside what is written then, and noted.
+const NOTED_AFTER: u64 = 128 << 20;
 
 /// An extraction from one place, with all that it needs.
 pub struct Extracting<'a> {
@@ -190,7 +190,7 @@ impl Extracting<'_> {
                 }
                 reached.frames += 1;
                 if writing.written - reached.written >= NOTED_AFTER {
-                    reached.note(writing, filling)?;
+                    reached.note_soon(writing, filling)?;
                 }
                 progress.0 += range.end - range.start;
                 if progress.0 - progress.1 >= PROGRESS_STEP {
@@ -219,6 +219,14 @@ impl Reached {
     fn note(&mut self, writing: &mut DataWriter<'_, '_>, filling: &Filling) -> Result<(), Error> {
         if writing.lost.is_empty() && filling.is_between() {
             writing.target.reached(self.frames)?;
+            self.written = writing.written;
+        }
+        Ok(())
+    }
+
+    /// The same, but does not wait for the sync.
+    fn note_soon(&mut self, writing: &mut Writing<'_, '_>, filling: &Filling) -> Result<(), Error> {
+        if writing.lost.is_empty() && filling.is_between() && writing.target.reaches(self.frames)? {
             self.written = writing.written;
         }
         Ok(())

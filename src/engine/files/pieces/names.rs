@@ -13,13 +13,13 @@ const NAME_COST: u64 = 64;
 /// Names, each with a value. A lookup allocates nothing.
 #[derive(Debug)]
 pub(super) struct Names<V> {
-    table: HashTable<Name<V>>,
+    table: HashTable<TreeName<V>>,
     /// Its keys are random: names may be chosen by somebody else.
     hasher: RandomState,
 }
 
 #[derive(Debug)]
-struct Name<V> {
+struct TreeName<V> {
     directory: ObjectId,
     name: Box<[u8]>,
     value: V,
@@ -51,8 +51,8 @@ impl<V: Copy> Names<V> {
     pub(super) fn set(&mut self, directory: ObjectId, name: &[u8], value: Option<V>) -> Option<V> {
         let hash = self.hasher.hash_one((directory, name));
         let hasher = &self.hasher;
-        let is_it = |it: &Name<V>| it.is(directory, name);
-        let rehash = |it: &Name<V>| hasher.hash_one((it.directory, &*it.name));
+        let is_it = |it: &TreeName<V>| it.is(directory, name);
+        let rehash = |it: &TreeName<V>| hasher.hash_one((it.directory, &*it.name));
         match (self.table.entry(hash, is_it, rehash), value) {
             (Entry::Occupied(mut found), Some(value)) => {
                 Some(std::mem::replace(&mut found.get_mut().value, value))
@@ -60,7 +60,7 @@ impl<V: Copy> Names<V> {
             (Entry::Occupied(found), None) => Some(found.remove().0.value),
             (Entry::Vacant(vacant), Some(value)) => {
                 let name = name.into();
-                vacant.insert(Name {
+                vacant.insert(TreeName {
                     directory,
                     name,
                     value,
@@ -78,7 +78,7 @@ impl<V: Copy> Names<V> {
     }
 }
 
-impl<V> Name<V> {
+impl<V> TreeName<V> {
     fn is(&self, directory: ObjectId, name: &[u8]) -> bool {
         self.directory == directory && *self.name == *name
     }

@@ -67,8 +67,8 @@ struct TreeInode {
     /// Names that it has; of a directory, how many are in it.
     count: u32,
     size: u64,
-    atime: Time,
-    mtime: Time,
+    atime: StreamTime,
+    mtime: StreamTime,
     /// The extended attributes, by their number in the tree.
     xattrs: u32,
     data: FilePieces,
@@ -78,9 +78,9 @@ struct TreeInode {
 
 /// A time as streams have it: seconds since 1970, and nanoseconds that are added to them.
 #[derive(Debug, Clone, Copy, Default)]
-struct Time([u8; 12]);
+struct StreamTime([u8; 12]);
 
-impl Time {
+impl StreamTime {
     /// Takes a time of a stream, whose length the rules of streams have checked.
     fn of_stream(time: &[u8]) -> Self {
         Self(time.try_into().unwrap_or_default())
@@ -467,8 +467,8 @@ impl PiecesTree {
                 (inode.uid, inode.gid) = (small(uid), small(gid));
             }
             Command::Utimes => {
-                let atime = Time::of_stream(command.bytes(Attribute::Atime)?);
-                let mtime = Time::of_stream(command.bytes(Attribute::Mtime)?);
+                let atime = StreamTime::of_stream(command.bytes(Attribute::Atime)?);
+                let mtime = StreamTime::of_stream(command.bytes(Attribute::Mtime)?);
                 let inode = self.inode_mut(object);
                 (inode.atime, inode.mtime) = (atime, mtime);
             }
@@ -600,8 +600,8 @@ impl TreeInode {
             gid: 0,
             count: 0,
             size: 0,
-            atime: Time::default(),
-            mtime: Time::default(),
+            atime: StreamTime::default(),
+            mtime: StreamTime::default(),
             xattrs: 0,
             data: FilePieces::default(),
             special,

@@ -21,13 +21,15 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use directories::EntryDirectories;
 use journal::Journal;
 use listed::EntryList;
 use report::{Extracted, LeftOut};
+use rustix::io::Errno;
 use tree::{EntryState, WorkTree};
-use work::{WorkDirectory, open_target, work_name};
+use work::{WorkDirectory, open_target, stopped, work_name};
 use writing::OpenFiles;
 
 use super::entries::{ExtractEntry, ExtractedNode};
@@ -51,6 +53,14 @@ pub struct ExtractTarget<'a> {
     journal: Journal,
     options: ExtractOptions,
     is_made: bool,
+    syncing: Option<Syncing>,
+}
+
+/// A sync of the filesystem beside what is written, and what the journal says once it has ended.
+struct Syncing {
+    frames: u64,
+    left_out: Vec<(i64, LeftOut)>,
+    thread: JoinHandle<Result<(), Errno>>,
 }
 
 impl<'a> ExtractTarget<'a> {
@@ -139,6 +149,7 @@ impl<'a> ExtractTarget<'a> {
             journal,
             options,
             is_made: false,
+            syncing: None,
         })
     }
 
@@ -190,9 +201,38 @@ impl<'a> ExtractTarget<'a> {
 
     /// Writes down durably that all data of the first `frames` frames were written. It syncs the filesystem.
     pub fn reached(&mut self, frames: u64) -> Result<(), Error> {
+        self.end_sync()?;
         self.work.sync()?;
         self.journal.frames = frames;
-        self.note_left_out();
+        self.journal.left_out = self.left_out();
+        self.work.write_journal(&self.journal)
+    }
+
+    /// The same beside what is written from now on: it is written down with the next call, or at the end. Returns false if the
+    /// last sync has not ended yet.
+    pub fn reaches(&mut self, frames: u64) -> Result<bool, Error> {
+        let is_busy = |syncing: &Syncing| !syncing.thread.is_finished();
+        if self.syncing.as_ref().is_some_and(is_busy) {
+            return Ok(false);
+        }
+        self.end_sync()?;
+        self.syncing = Some(Syncing {
+            frames,
+            left_out: self.left_out(),
+            thread: self.work.start_sync()?,
+        });
+        Ok(true)
+    }
+
+    /// Waits for the sync that was begun, and writes down what it made durable.
+    fn end_sync(&mut self) -> Result<(), Error> {
+        let Some(syncing) = self.syncing.take() else {
+            return Ok(());
+        };
+        let ended = syncing.thread.join().unwrap_or(Err(Errno::IO));
+        ended.map_err(stopped("sync", self.work.path()))?;
+        self.journal.frames = syncing.frames;
+        self.journal.left_out = syncing.left_out;
         self.work.write_journal(&self.journal)
     }
 
@@ -210,11 +250,12 @@ impl<'a> ExtractTarget<'a> {
             }
             None => {
                 let settled = settle::settle(&mut self.tree, node)?;
+                self.end_sync()?;
                 durable::sync_made(&mut self.tree, &self.work)?;
                 settled
             }
         };
-        self.note_left_out();
+        self.journal.left_out = self.left_out();
         self.journal.publishing = Some(publishing.clone());
         self.work.write_journal(&self.journal)?;
         publish::publish(&mut self.tree, &self.target)?;
@@ -224,8 +265,8 @@ impl<'a> ExtractTarget<'a> {
         Ok(publishing.extracted)
     }
 
-    fn note_left_out(&mut self) {
+    fn left_out(&self) -> Vec<(i64, LeftOut)> {
         let given_up = self.tree.given_up.iter();
-        self.journal.left_out = given_up.map(|(object, why)| (object.0, *why)).collect();
+        given_up.map(|(object, why)| (object.0, *why)).collect()
     }
 }

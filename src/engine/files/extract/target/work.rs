@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, flock};
@@ -183,6 +184,23 @@ impl WorkDirectory {
         rustix::fs::syncfs(&self.directory).map_err(stopped("sync", &self.path))
     }
 
+    /// Begins to make all durable that was written so far, beside what is written now.
+    pub(super) fn start_sync(&self) -> Result<JoinHandle<Result<(), Errno>>, Error> {
+        let begun = self.directory.try_clone().and_then(|directory| {
+            let sync = move || rustix::fs::syncfs(&directory);
+            thread::Builder::new().name("sync".to_owned()).spawn(sync)
+        });
+        begun.map_err(|source| {
+            let (doing, path) = ("sync", self.path.clone());
+            ExtractError::Stopped {
+                doing,
+                path,
+                source,
+            }
+            .into()
+        })
+    }
+
     /// Removes what was made.
     pub(super) fn clear(&self) -> Result<(), Error> {
         clear(&self.new).map_err(failed("remove", &self.path))
@@ -201,7 +219,7 @@ impl WorkDirectory {
         self.lock = None;
         for _ in 0..REMOVAL_ATTEMPTS {
             match rustix::fs::unlinkat(&*self.target, &self.name, AtFlags::REMOVEDIR) {
-                Err(Errno::NOTEMPTY) => std::thread::sleep(REMOVAL_PAUSE),
+                Err(Errno::NOTEMPTY) => thread::sleep(REMOVAL_PAUSE),
                 _ => return,
             }
         }
