@@ -225,7 +225,11 @@ impl Reached {
     }
 
     /// The same, but does not wait for the sync.
-    fn note_soon(&mut self, writing: &mut Writing<'_, '_>, filling: &Filling) -> Result<(), Error> {
+    fn note_soon(
+        &mut self,
+        writing: &mut DataWriter<'_, '_>,
+        filling: &Filling,
+    ) -> Result<(), Error> {
         if writing.lost.is_empty() && filling.is_between() && writing.target.reaches(self.frames)? {
             self.written = writing.written;
         }
