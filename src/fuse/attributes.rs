@@ -18,7 +18,7 @@ const BEST_READ: u32 = 4096;
 
 /// What `stat` says of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InodeAttributes {
+pub struct FuseAttributes {
     /// Its number.
     pub inode: u64,
     /// Kind and permission bits.
@@ -57,7 +57,7 @@ fn kind(mode: u32) -> Option<FileType> {
     })
 }
 
-impl InodeAttributes {
+impl FuseAttributes {
     pub(super) fn kind(&self) -> FileType {
         kind(self.mode).unwrap_or(FileType::RegularFile)
     }

@@ -12,7 +12,7 @@ mod stale;
 use std::ops::Range;
 use std::time::Duration;
 
-pub use attributes::{InodeAttributes, is_kind_known};
+pub use attributes::{FuseAttributes, is_kind_known};
 pub use error::FuseError;
 pub use session::{FuseMount, FuseOptions, HowEnded, WhoMayEnter};
 pub use stale::{StaleMount, unmount_stale};
@@ -50,7 +50,7 @@ pub enum Refusal {
 #[derive(Debug, Clone)]
 pub struct Named {
     /// What it is.
-    pub attributes: InodeAttributes,
+    pub attributes: FuseAttributes,
     /// How long the kernel may rely on it.
     pub valid: Duration,
 }

@@ -12,7 +12,7 @@ use crate::config::{Config, Source};
 use crate::engine::files::questions::FileIndex;
 use crate::error::{Error, in_words};
 use crate::files_db::LinkedVersion;
-use crate::fuse::{InodeAttributes, Refusal, is_kind_known};
+use crate::fuse::{FuseAttributes, Refusal, is_kind_known};
 use crate::model::file_node::{FileNode, ObjectId};
 use crate::model::{ArchiveId, SourceName};
 
@@ -71,7 +71,7 @@ struct ShownIndex {
 }
 
 /// Entries of a directory.
-pub(super) type Page = Vec<(Vec<u8>, InodeAttributes)>;
+pub(super) type Page = Vec<(Vec<u8>, FuseAttributes)>;
 
 impl<'a> Names<'a> {
     pub(super) fn new(
@@ -316,7 +316,7 @@ impl Dates {
 /// What is known of an object.
 #[derive(Debug, Clone)]
 pub(super) struct ShownObject {
-    pub(super) attributes: InodeAttributes,
+    pub(super) attributes: FuseAttributes,
     pub(super) node: FileNode,
 }
 
@@ -333,7 +333,7 @@ impl ShownObject {
             Some(target) => target.len() as u64,
             None => node.size,
         };
-        let attributes = InodeAttributes {
+        let attributes = FuseAttributes {
             inode: ShownInode::Archived(date, version.object).number()?,
             mode: node.mode,
             // As btrfs has it: it does not count what is in a directory.

@@ -14,7 +14,7 @@ use super::inodes::{DateNumber, ShownInode};
 use super::names::{Names, Page, ShownDate, ShownObject};
 use super::warnings::MountWarnings;
 use crate::error::{ContentsFault, Error, RestoreError, in_words};
-use crate::fuse::{FuseEntry, InodeAttributes, Named, ReadOnlyTree, Refusal, SeekFor};
+use crate::fuse::{FuseAttributes, FuseEntry, Named, ReadOnlyTree, Refusal, SeekFor};
 use crate::model::file_node::ObjectId;
 use crate::store::ErrorKind;
 
@@ -104,7 +104,7 @@ impl<'t, 'm, 'a> MountedTree<'t, 'm, 'a> {
 
     fn top(&self, inode: ShownInode) -> Result<Named, Refusal> {
         let (uid, gid, time) = self.owner;
-        let attributes = InodeAttributes {
+        let attributes = FuseAttributes {
             inode: inode.number().ok_or(Refusal::Stale)?,
             mode: 0o040_555,
             links: 1,
