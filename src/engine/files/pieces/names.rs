@@ -10,9 +10,9 @@ use crate::model::file_node::ObjectId;
 /// What a name takes in memory, beside its bytes.
 const NAME_COST: u64 = 64;
 
-/// Names, each with a value. A lookup allocates nothing.
+/// DirectoryNames, each with a value. A lookup allocates nothing.
 #[derive(Debug)]
-pub(super) struct Names<V> {
+pub(super) struct DirectoryNames<V> {
     table: HashTable<TreeName<V>>,
     /// Its keys are random: names may be chosen by somebody else.
     hasher: RandomState,
@@ -25,7 +25,7 @@ struct TreeName<V> {
     value: V,
 }
 
-impl<V> Default for Names<V> {
+impl<V> Default for DirectoryNames<V> {
     fn default() -> Self {
         Self {
             table: HashTable::new(),
@@ -34,7 +34,7 @@ impl<V> Default for Names<V> {
     }
 }
 
-impl<V: Copy> Names<V> {
+impl<V: Copy> DirectoryNames<V> {
     /// Returns about how many bytes of memory a name takes.
     pub(super) fn cost(name: &[u8]) -> u64 {
         name.len() as u64 + NAME_COST

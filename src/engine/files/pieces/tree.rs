@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use rustix::fs::FileType;
 
 use super::file_data::FilePieces;
-use super::names::Names;
+use super::names::DirectoryNames;
 use super::piece::{DataPiece, Encoded, PieceSource, WriteRun};
 use crate::btrfs::stream::StreamRefusal;
 use crate::btrfs::{Attribute, Command, ContentsCommand, StreamHead, is_known_compression};
@@ -64,7 +64,7 @@ struct TreeInode {
     mode: u32,
     uid: u32,
     gid: u32,
-    /// Names that it has; of a directory, how many are in it.
+    /// DirectoryNames that it has; of a directory, how many are in it.
     count: u32,
     size: u64,
     atime: StreamTime,
@@ -106,7 +106,7 @@ type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 pub struct PiecesTree {
     /// By their ids, less one.
     inodes: Vec<TreeInode>,
-    names: Names<ObjectId>,
+    names: DirectoryNames<ObjectId>,
     /// All that some inode has or had; the first is empty.
     xattrs: Vec<Xattrs>,
     known_xattrs: HashMap<Xattrs, u32>,
@@ -117,7 +117,7 @@ pub struct PiecesTree {
     /// Inodes up to this one are the send parent's.
     parent_inodes: usize,
     /// What the names were in the send parent that the stream has changed.
-    parent_names: Names<Option<ObjectId>>,
+    parent_names: DirectoryNames<Option<ObjectId>>,
     /// The sizes and the data that files had there, of those that the stream has changed.
     parent_data: HashMap<ObjectId, (u64, FilePieces)>,
     /// What it takes in memory, about.
@@ -130,14 +130,14 @@ impl PiecesTree {
     pub fn new(limit: u64) -> Self {
         let mut tree = Self {
             inodes: Vec::new(),
-            names: Names::default(),
+            names: DirectoryNames::default(),
             xattrs: vec![Vec::new()],
             known_xattrs: HashMap::from([(Vec::new(), 0)]),
             archive: 0,
             own: None,
             send_parent: None,
             parent_inodes: 0,
-            parent_names: Names::default(),
+            parent_names: DirectoryNames::default(),
             parent_data: HashMap::new(),
             memory: 0,
             limit,
@@ -153,7 +153,9 @@ impl PiecesTree {
         self.send_parent = head.send_parent.map(|(uuid, _)| uuid);
         self.parent_inodes = self.inodes.len();
         for (_, name, _) in std::mem::take(&mut self.parent_names).iter() {
-            self.memory = self.memory.saturating_sub(Names::<ObjectId>::cost(name));
+            self.memory = self
+                .memory
+                .saturating_sub(DirectoryNames::<ObjectId>::cost(name));
         }
         for (size, data) in std::mem::take(&mut self.parent_data).into_values() {
             let _ = size;
@@ -250,7 +252,7 @@ impl PiecesTree {
 
     /// Changes what a name names.
     fn rename(&mut self, directory: ObjectId, name: &[u8], object: Option<ObjectId>) {
-        let cost = Names::<ObjectId>::cost(name);
+        let cost = DirectoryNames::<ObjectId>::cost(name);
         let before = self.names.set(directory, name, object);
         match (before, object) {
             (None, Some(_)) => self.memory += cost,
@@ -538,7 +540,7 @@ impl FileTree for PiecesTree {
             })
         });
         if let Some(target) = &node.target {
-            self.memory += Names::<ObjectId>::cost(target);
+            self.memory += DirectoryNames::<ObjectId>::cost(target);
         }
         let object = self.add(&TreeInode::new(node.mode, special));
         self.take_memory(0)?;
