@@ -243,17 +243,14 @@ impl<'a> ExtractTarget<'a> {
     ) -> Result<Extracted, Error> {
         self.make(node)?;
         self.files = OpenFiles::default();
-        let publishing = match self.journal.publishing.take() {
-            Some(publishing) => {
-                self.work.sync()?;
-                publishing
-            }
-            None => {
-                let settled = settle::settle(&mut self.tree, node)?;
-                self.end_sync()?;
-                durable::sync_made(&mut self.tree, &self.work)?;
-                settled
-            }
+        let publishing = if let Some(publishing) = self.journal.publishing.take() {
+            self.work.sync()?;
+            publishing
+        } else {
+            let settled = settle::settle(&mut self.tree, node)?;
+            self.end_sync()?;
+            durable::sync_made(&mut self.tree, &self.work)?;
+            settled
         };
         self.journal.left_out = self.left_out();
         self.journal.publishing = Some(publishing.clone());
