@@ -29,6 +29,14 @@ pub(crate) struct Found {
     pub(crate) links: u64,
 }
 
+/// A time as a [`FileNode`] has it: one that is too far away is the farthest.
+fn farthest(time: i128) -> i64 {
+    let seconds = i64::try_from(time.div_euclid(1_000_000_000)).unwrap();
+    let fraction = i64::try_from(time.rem_euclid(1_000_000_000)).unwrap();
+    let whole = seconds.saturating_mul(1_000_000_000);
+    whole.saturating_add(fraction)
+}
+
 /// Every path of a tree; the root's is empty.
 pub(crate) fn find(root: &Path) -> BTreeMap<Vec<u8>, Found> {
     let mut found = BTreeMap::new();
@@ -229,13 +237,19 @@ impl Chain<'_> {
                 .unwrap_or_else(|| panic!("{which}: {name}"));
             let node = tree.extracted(object);
             assert_eq!(
-                (node.mode, node.uid, node.gid, node.rdev, node.mtime),
+                (
+                    node.mode,
+                    node.uid,
+                    node.gid,
+                    node.rdev,
+                    farthest(node.mtime)
+                ),
                 (
                     found.node.mode,
                     found.node.uid,
                     found.node.gid,
                     found.node.rdev,
-                    i128::from(found.node.mtime)
+                    found.node.mtime
                 ),
                 "{which}: {name}"
             );
