@@ -222,7 +222,7 @@ mod tests {
         let mut needs = Vec::new();
         for file in 0..12 {
             let mut at = 0;
-            for _ in 0..1 + next(4) {
+            for _ in 0..=next(4) {
                 at += next(30);
                 let begin = next(stream - 400);
                 let piece = if next(2) == 0 {

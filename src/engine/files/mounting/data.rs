@@ -12,7 +12,7 @@ use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
 use crate::engine::context::open_source::{OpenSource, open_impatient_store};
 use crate::engine::copy::places::ReadablePlace;
-use crate::engine::files::extract::chain::{FramePlace, ReadChain};
+use crate::engine::files::extract::chain::{ChainArchive, FramePlace, ReadChain};
 use crate::engine::files::extract::reading::FileReader;
 use crate::engine::restore::other_places::OtherPlaces;
 use crate::engine::restore::{Which, plan_details};
@@ -55,20 +55,31 @@ pub(super) struct MountPlace<'a> {
     silent: Mutex<Option<(Instant, StoreError)>>,
 }
 
+/// Which places of a source are read. What is damaged in one is taken from any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PlacesToRead {
+    /// Each in its turn.
+    All,
+    /// Home alone.
+    Home,
+    /// This copy alone, by its index.
+    Copy(usize),
+}
+
 impl<'a> SourcePlaces<'a> {
-    /// `copies`: those of the source. If `only` is given, no other place is read, but for what is damaged there: a copy by
-    /// its index, or home.
+    /// `copies`: those of the source.
     pub(super) fn new(
         (config, source): (&'a Config, &'a Source),
         copies: &'a [ReadablePlace],
-        only: Option<Option<usize>>,
+        which: PlacesToRead,
         catalog: &Catalog,
         context: RunContext<'a>,
     ) -> Result<Self, Error> {
         let all = std::iter::once(None).chain(copies.iter().map(Some));
-        let wanted: Vec<Option<&ReadablePlace>> = match only {
-            Some(copy) => vec![copy.map(|copy| &copies[copy])],
-            None => all.collect(),
+        let wanted: Vec<Option<&ReadablePlace>> = match which {
+            PlacesToRead::All => all.collect(),
+            PlacesToRead::Home => vec![None],
+            PlacesToRead::Copy(index) => vec![Some(&copies[index])],
         };
         let places = wanted.into_iter().map(|copy| {
             Ok(MountPlace {
@@ -77,7 +88,7 @@ impl<'a> SourcePlaces<'a> {
                 copy,
                 others: OtherPlaces::beside(
                     (config, source),
-                    (copy, only.is_none()),
+                    (copy, which == PlacesToRead::All),
                     catalog,
                     context.observer,
                 )?,
@@ -296,7 +307,7 @@ impl<'m, 'a> MountedData<'m, 'a> {
             let has_all = visible.map(|visible| {
                 let archives = date.chain.archives.iter();
                 archives
-                    .map(|archive| archive.id())
+                    .map(ChainArchive::id)
                     .all(|id| visible.iter().any(|archive| archive.id == id))
             });
             if !matches!(has_all, Ok(true)) {

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use data::{MountedData, SourcePlaces};
+use data::{MountedData, PlacesToRead, SourcePlaces};
 use names::Names;
 use tree::MountedTree;
 use warnings::MountWarnings;
@@ -96,21 +96,21 @@ impl Mounting<'_> {
         }
         let mut places = Vec::new();
         for (source, copies) in self.sources.iter().zip(&copies) {
-            let only = match self.place {
-                None => None,
+            let which = match self.place {
+                None => PlacesToRead::All,
                 Some(name) => {
-                    let named = ReadablePlace::named(config, source, name, &catalog)?;
-                    let index = named.and_then(|named| {
+                    let place = ReadablePlace::named(config, source, name, &catalog)?;
+                    let index = place.and_then(|place| {
                         let mut copies = copies.iter();
-                        copies.position(|copy| copy.row.id == named.row.id)
+                        copies.position(|copy| copy.row.id == place.row.id)
                     });
-                    Some(index)
+                    index.map_or(PlacesToRead::Home, PlacesToRead::Copy)
                 }
             };
             places.push(SourcePlaces::new(
                 (config, source),
                 copies,
-                only,
+                which,
                 &catalog,
                 context,
             )?);

@@ -93,11 +93,12 @@ impl<'a> Names<'a> {
 
     /// Reads which archives there are, where that has changed. Returns what can't be read, by source.
     pub(super) fn refresh(&self, catalog: &Catalog) -> Vec<(SourceName, Error)> {
-        let refreshed = self.sources.iter().enumerate().map(|(number, names)| {
-            let refreshed = self.refresh_source(number, names, catalog);
-            refreshed.map_err(|error| (names.source.name.clone(), error))
+        let sources = self.sources.iter().enumerate();
+        let failed = sources.filter_map(|(number, names)| {
+            let error = self.refresh_source(number, names, catalog).err()?;
+            Some((names.source.name.clone(), error))
         });
-        refreshed.filter_map(Result::err).collect()
+        failed.collect()
     }
 
     fn refresh_source(

@@ -65,10 +65,10 @@ impl<K: Copy + Eq + Hash, V: Clone> MadeOnce<K, V> {
             making: &making,
             made: None,
         };
-        let made = make().map_err(Arc::new);
-        let result = made.as_ref().map(|(value, _)| value.clone());
+        let value = make().map_err(Arc::new);
+        let result = value.as_ref().map(|(value, _)| value.clone());
         let result = result.map_err(Arc::clone);
-        end.made = Some(made);
+        end.made = Some(value);
         drop(end);
         result
     }

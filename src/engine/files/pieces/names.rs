@@ -10,7 +10,7 @@ use crate::model::file_node::ObjectId;
 /// What a name takes in memory, beside its bytes.
 const NAME_COST: u64 = 64;
 
-/// DirectoryNames, each with a value. A lookup allocates nothing.
+/// Names in directories, each with a value. A lookup allocates nothing.
 #[derive(Debug)]
 pub(super) struct DirectoryNames<V> {
     table: HashTable<TreeName<V>>,

@@ -64,7 +64,7 @@ struct TreeInode {
     mode: u32,
     uid: u32,
     gid: u32,
-    /// DirectoryNames that it has; of a directory, how many are in it.
+    /// Names that it has; of a directory, how many are in it.
     count: u32,
     size: u64,
     atime: StreamTime,
