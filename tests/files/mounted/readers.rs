@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::thread;
@@ -157,7 +158,6 @@ fn other_users_are_let_in_only_if_asked_and_as_far_as_modes_allow() {
         }
     });
     let Some(machine) = machine else { return };
-    use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(machine.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     let as_other = |path: std::path::PathBuf| {
         let mut command = Command::new("cat");
