@@ -226,7 +226,7 @@ mod tests {
                 at += next(30);
                 let begin = next(stream - 400);
                 let piece = if next(2) == 0 {
-                    let chunk = 1 + next(60);
+                    let chunk = 20 + next(60);
                     let run = WriteRun {
                         archive: 0,
                         at: begin,
