@@ -85,8 +85,8 @@ impl FuseAttributes {
     }
 }
 
-/// Returns the blocks that a file takes, of which the index does not know. One less than all makes programs look for holes,
-/// which they are told of then. None would mean to some of them that there is no data.
+/// Returns the blocks that a file takes. The index does not know them. One less than all makes programs look for holes, and
+/// they find them. With 0, some programs would take the file for one without data.
 fn blocks(size: u64) -> u64 {
     let all = size.div_ceil(BLOCK);
     all.saturating_sub(1).max(all.min(1))

@@ -39,7 +39,7 @@ pub(super) struct FuseRequests {
 }
 
 impl FuseRequests {
-    /// A request that nobody takes any more is answered by its reply's end: with an error.
+    /// If no thread takes a request any more, dropping its reply answers it with an error.
     fn name(&self, job: impl FnOnce(&dyn ReadOnlyTree) + Send + 'static) {
         let _ = self.names.send(Box::new(job));
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, SegmentRow, ThawRow};
 use crate::config::{Config, Source, StoreConfig};
 use crate::error::{Error, RequestError, RestoreError};
 use crate::model::{ArchiveId, LedgerId, StorageClass, Tier};
@@ -51,19 +51,28 @@ pub fn estimate(
             continue;
         }
         for segment in catalog.segments(&archive.id)? {
-            let until = thaws
-                .get(&segment.index)
-                .and_then(|thaw| thaw.readable_until);
-            if until.is_some_and(|until| until.0 > now) {
-                of.readable_segments += 1;
-                of.readable_bytes += segment.record.sealed_bytes;
-            }
+            add_readable(of, &segment, &thaws, now);
         }
     }
     Ok(stored.estimate(config, thaw_days))
 }
 
-/// Does the same for parts of archives.
+/// Counts a segment that a thaw has made readable.
+fn add_readable(
+    of: &mut Stored,
+    segment: &SegmentRow,
+    thaws: &BTreeMap<u32, ThawRow>,
+    now: DateTime<Utc>,
+) {
+    let thaw = thaws.get(&segment.index);
+    let until = thaw.and_then(|thaw| thaw.readable_until);
+    if until.is_some_and(|until| until.0 > now) {
+        of.readable_segments += 1;
+        of.readable_bytes += segment.record.sealed_bytes;
+    }
+}
+
+/// Estimates the cost of fetching parts of archives.
 pub fn estimate_parts(
     config: &Config,
     source: &Source,
@@ -91,13 +100,7 @@ pub fn estimate_parts(
             }
             of.segments += 1;
             of.sealed_bytes += segment.record.sealed_bytes;
-            let until = thaws
-                .get(&segment.index)
-                .and_then(|thaw| thaw.readable_until);
-            if until.is_some_and(|until| until.0 > now) {
-                of.readable_segments += 1;
-                of.readable_bytes += segment.record.sealed_bytes;
-            }
+            add_readable(of, &segment, &thaws, now);
         }
     }
     Ok(stored.estimate(config, thaw_days))

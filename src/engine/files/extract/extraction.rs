@@ -112,7 +112,7 @@ impl Extraction {
             reads.frames += wanted.frames.len() as u64;
             let of = reads.archives.entry(segment.archive).or_default();
             of.segments.insert(segment.index);
-            // A layout that is not believed is told when it is read.
+            // A wrong layout is an error when its frames are read.
             let Ok(places) = wanted.segment_frames() else {
                 continue;
             };

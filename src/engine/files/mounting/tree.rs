@@ -250,7 +250,7 @@ impl<'t, 'm, 'a> MountedTree<'t, 'm, 'a> {
         }
     }
 
-    /// Fetches a frame ahead. Whoever reads it says what is wrong with it.
+    /// Fetches a frame ahead. An error is left to the read that needs the frame.
     pub(super) fn fetch_ahead(&self, (date, frame): AheadJob) {
         if let Ok(loaded) = self.data.date(date) {
             let _ = self.data.frame(&loaded, frame);

@@ -105,7 +105,7 @@ impl<'scope, 'env> FramesAhead<'scope, 'env> {
         let at_once = self.at_once.of_bytes(each.max().unwrap_or_default());
         let source = self.source;
         let work = move |(target, request): Job, answer: &Sender<Answer>| {
-            // Nobody waits any more if something else has failed.
+            // The reader may have stopped after another error.
             let done = source.request(&target, &request, |raw| answer.send(Ok(raw)).is_ok());
             if let Err(no_ranges) = done {
                 let _ = answer.send(Err(no_ranges));
