@@ -7,10 +7,11 @@ use rustix::io::Errno;
 use super::attribute_limit::{AttributeLimit, BESIDE_ATTRIBUTE};
 use super::error::BtrfsError;
 use super::held::HeldDirectory;
+use super::stream::{COMPRESSION, DEFAULT_ACL, HandedDown};
 use super::sys;
 
-/// The property that `btrfs property set DIR compression` sets.
-const COMPRESSION: &str = "btrfs.compression";
+/// The longest value of an extended attribute on Linux (`XATTR_SIZE_MAX`), in bytes.
+const LONGEST_VALUE: usize = 64 << 10;
 
 impl HeldDirectory {
     /// Refuses a filesystem that can't hold a restore, and returns warnings about one that holds it less
@@ -67,19 +68,49 @@ impl HeldDirectory {
     /// Removes the compression property from a subvolume that has just inherited it, and returns its value.
     /// Received files would otherwise have it as an extended attribute that was not archived.
     pub fn drop_compression(&self) -> Result<Option<String>, BtrfsError> {
-        let mut value = [0; 64];
-        let dropped = rustix::fs::fgetxattr(self, COMPRESSION, &mut value).and_then(|length| {
-            rustix::fs::fremovexattr(self, COMPRESSION)?;
-            Ok(String::from_utf8_lossy(&value[..length]).into_owned())
-        });
-        match dropped {
-            Ok(value) => Ok(Some(value)),
+        let value = self.take_off("take the compression property off", COMPRESSION)?;
+        Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+    }
+
+    /// Removes the default ACL that it may have inherited. What is received in it would otherwise have access rights that
+    /// were not archived.
+    pub fn drop_default_acl(&self) -> Result<(), BtrfsError> {
+        self.take_off("take the default ACL off", DEFAULT_ACL)
+            .map(drop)
+    }
+
+    /// Returns what it hands down to each file that is made in it.
+    pub fn handed_down(&self) -> Result<HandedDown, BtrfsError> {
+        HandedDown::read(|name| self.attribute("read what new files inherit from", name))
+    }
+
+    fn take_off(&self, action: &'static str, name: &str) -> Result<Option<Vec<u8>>, BtrfsError> {
+        let value = self.attribute(action, name)?;
+        if value.is_some() {
+            rustix::fs::fremovexattr(self, name)
+                .map_err(|errno| self.attribute_error(action, errno))?;
+        }
+        Ok(value)
+    }
+
+    /// Returns the value of an extended attribute; `None` if it has none of this name.
+    fn attribute(&self, action: &'static str, name: &str) -> Result<Option<Vec<u8>>, BtrfsError> {
+        let mut value = vec![0; LONGEST_VALUE];
+        match rustix::fs::fgetxattr(self, name, &mut value[..]) {
+            Ok(length) => {
+                value.truncate(length);
+                Ok(Some(value))
+            }
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
-            Err(errno) => Err(BtrfsError::Io {
-                action: "take the compression property off",
-                path: self.path().to_owned(),
-                source: errno.into(),
-            }),
+            Err(errno) => Err(self.attribute_error(action, errno)),
+        }
+    }
+
+    fn attribute_error(&self, action: &'static str, errno: Errno) -> BtrfsError {
+        BtrfsError::Io {
+            action,
+            path: self.path().to_owned(),
+            source: errno.into(),
         }
     }
 }

@@ -49,8 +49,8 @@ pub use send::{SendRequest, Sender, SentBy, estimate};
 pub use space::Space;
 pub use stream::{
     Attribute, Command, CompressedData, ContentsCommand, ContentsError, ContentsReader,
-    EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, Holds, RECEIVED_NAME,
-    ReceiveEdit, StreamHead, StreamSummary, Zeros, root_utimes,
+    EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, HandedDown, Holds,
+    RECEIVED_NAME, ReceiveEdit, StreamHead, StreamSummary, Zeros, root_utimes,
 };
 pub use swap::active_swapfiles;
 pub use tools::{Tools, kernel_release, needs, require_root};

@@ -149,7 +149,7 @@ fn the_version_is_chosen_by_date() {
 }
 
 #[test]
-fn what_only_an_archive_has_is_restored() {
+fn what_only_an_archive_has_is_brought_with_an_identity() {
     let places = Places::new();
     places
         .machine
@@ -161,8 +161,8 @@ fn what_only_an_archive_has_is_restored() {
     places.run("get home:f --date 2026-11-01").is(
         1,
         "",
-        "error: there is no snapshot 2026-11-01 of `home` here, and no copy of it at an attached mirror\n\
-         hint: run `coldchain restore home 2026-11-01 --to DIR`, and copy the file from there: it is archived\n",
+        "error: no snapshot and no mirror's copy here has home:/f, but the archive of 2026-11-01 has it\n\
+         hint: add --identity FILE with the recovery kit to bring it from there; it says first what that costs\n",
     );
 }
 

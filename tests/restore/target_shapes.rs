@@ -58,6 +58,11 @@ impl Shape {
         let (to, mounted) = match name {
             "the root of a mount" => (fs.root(), vec![]),
             "a directory" => (directory(fs.path("a/b c")), vec![]),
+            "a directory with a default ACL" => {
+                let to = directory(fs.path("acl"));
+                acl("-dm", "u:7:rwx", &to);
+                (to, vec![])
+            }
             "a nested subvolume" => (fs.subvolume("sub"), vec![]),
             "below a nested subvolume" => (directory(fs.subvolume("sub").join("deep/er")), vec![]),
             "a subvolume that is mounted" => {
@@ -99,9 +104,10 @@ impl Shape {
     }
 }
 
-const SHAPES: [&str; 9] = [
+const SHAPES: [&str; 10] = [
     "the root of a mount",
     "a directory",
+    "a directory with a default ACL",
     "a nested subvolume",
     "below a nested subvolume",
     "a subvolume that is mounted",
@@ -195,6 +201,57 @@ fn a_setuid_bit_that_comes_with_an_incremental_stays_when_the_next_changes_the_o
         sandbox.backup(date);
     }
     sandbox.restores_equal(&DATES[..3]);
+}
+
+fn acl(how: &str, entry: &str, path: &Path) {
+    run(Command::new("setfacl").args([how, entry]).arg(path)).unwrap();
+}
+
+#[test]
+fn nothing_inherits_from_the_root_what_the_snapshot_does_not_have() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let source = sandbox.source();
+    // Made before the root has anything to hand down.
+    let make = |name: &str| {
+        let directory = source.join(name);
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("file"), name).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            directory.join("fifo"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o640),
+            0,
+        )
+        .unwrap();
+        directory
+    };
+    let compression = |algorithm: &str| {
+        btrfs(
+            ["property", "set"],
+            &[&source, Path::new("compression"), Path::new(algorithm)],
+        );
+    };
+    let plain = make("plain");
+    acl("-dm", "u:1234:rwx", &source);
+    compression("zstd");
+    let inherits = make("inherits");
+    sandbox.backup(DATES[0]);
+    fs::write(plain.join("new"), "below what hands nothing down").unwrap();
+    fs::write(inherits.join("new"), "below what does").unwrap();
+    sandbox.backup(DATES[1]);
+    acl("-dm", "u:99:r", &source);
+    compression("lzo");
+    make("other");
+    sandbox.backup(DATES[2]);
+    run(Command::new("setfacl").arg("-k").arg(&source)).unwrap();
+    compression("");
+    make("last");
+    sandbox.backup(DATES[3]);
+    sandbox.restores_equal(&DATES);
 }
 
 /// A directory as versions without a staging directory made it: no subvolume, the full received among
@@ -292,6 +349,14 @@ fn a_chain_comes_back_equal_in_every_shape_of_target() {
             change_owners(&sandbox.source(), &mut rng);
             sandbox.backup(date);
             mutate_tree(&sandbox.source(), &mut rng);
+            let entry = format!("u:{}:rwx", rng.below(3));
+            match rng.below(3) {
+                0 => acl("-dm", &entry, &sandbox.source()),
+                1 => acl("-dx", "u:1", &sandbox.source()),
+                _ => run(Command::new("setfacl").arg("-k").arg(sandbox.source()))
+                    .map(drop)
+                    .unwrap(),
+            }
             let root = fs::File::open(sandbox.source()).unwrap();
             if rng.below(2) == 0 {
                 let odd = std::time::UNIX_EPOCH + std::time::Duration::new(rng.below(1 << 30), 7);

@@ -1,14 +1,16 @@
 //! Edits an archived stream for `btrfs receive`.
 //!
-//! Three things of a snapshot do not come back from its stream as it is. Long paths: `btrfs receive -C`
+//! Four things of a snapshot do not come back from its stream as it is. Long paths: `btrfs receive -C`
 //! counts the subvolume's name against `PATH_MAX`. The root's times: the kernel sends them before the
 //! root's entries are made. Setuid and setgid bits: `btrfs receive` changes an owner by lchown, which
-//! clears them, and the kernel sends a mode only if it differs from the send parent's.
+//! clears them, and the kernel sends a mode only if it differs from the send parent's. Access rights where the
+//! root has a default ACL: see [`HandedDown`].
 
 use super::attributes::value;
 use super::edited_stream::EditedStream;
 use super::encode::{self, FileTime, root_utimes};
 use super::fresh_symlink::FreshSymlink;
+use super::handed_down::HandedDown;
 use super::run::{Run, Unit};
 use super::wire::{Attribute, Command, MAGIC, STREAM_HEADER};
 
@@ -20,7 +22,8 @@ pub const RECEIVED_NAME: &[u8] = b"r";
 ///
 /// The subvolume is named [`RECEIVED_NAME`]. The last utimes command of the root is repeated before the
 /// end. In an incremental stream, a mode with the setuid or setgid bit is set again after a chown command
-/// that no chmod command of that path follows. Everything else passes as it is, uncopied.
+/// that no chmod command of that path follows. What the root hands down is taken off it at the start, and set
+/// before the end. Everything else passes as it is, uncopied.
 ///
 /// After an error, nothing more may be passed.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct ReceiveEdit {
     /// A chown command whose next command has not come yet.
     held: Option<Vec<u8>>,
     fresh_symlink: FreshSymlink,
+    /// What the root gets before the end.
+    handed_down: HandedDown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,14 +51,15 @@ enum Stage {
 
 impl ReceiveEdit {
     /// Returns an edit for one stream. `root_times` are the atime, mtime and ctime that the root gets if the
-    /// stream has none.
-    pub fn new(root_times: Option<[FileTime; 3]>) -> Self {
+    /// stream has none. `handed_down` is what the send parent's root has; nothing for a full.
+    pub fn new(root_times: Option<[FileTime; 3]>, handed_down: HandedDown) -> Self {
         Self {
             stage: Stage::Header,
             protocol: 0,
             root_utimes: root_times.map(root_utimes),
             held: None,
             fresh_symlink: FreshSymlink::default(),
+            handed_down,
         }
     }
 
@@ -100,23 +106,28 @@ impl ReceiveEdit {
         self.stage = Stage::Named {
             incremental: unit.is(Command::Snapshot),
         };
-        run.replace(unit.bytes.len(), &named, out)
+        run.replace(unit.bytes.len(), &named, out)?;
+        self.handed_down.take_off(out)
     }
 
-    /// Remembers the root's times, and repeats them before the end.
+    /// Remembers the root's times and what it hands down, and sets them before the end.
     fn each<S: EditedStream>(
         &mut self,
         unit: Unit<'_>,
         run: &mut Run<'_>,
         out: &mut S,
     ) -> Result<(), S::Error> {
+        if self.handed_down.takes(unit, self.protocol) {
+            return run.replace(unit.bytes.len(), b"", out);
+        }
         if unit.is(Command::Utimes) && self.path(unit).is_empty() {
             self.root_utimes = Some(unit.bytes.to_vec());
-        } else if unit.is(Command::End)
-            && let Some(utimes) = self.root_utimes.take()
-        {
+        } else if unit.is(Command::End) {
             run.flush(out)?;
-            out.write(&utimes)?;
+            self.handed_down.set(out)?;
+            if let Some(utimes) = self.root_utimes.take() {
+                out.write(&utimes)?;
+            }
         }
         run.advance(unit.bytes.len());
         Ok(())

@@ -118,11 +118,21 @@ fn edited(
     root_times: Option<[FileTime; 3]>,
     cut: impl Fn(usize) -> bool,
 ) -> Receiver {
+    edited_on(HandedDown::default(), stream, root_times, cut)
+}
+
+/// The same where the send parent's root hands something down.
+fn edited_on(
+    handed_down: HandedDown,
+    stream: &[u8],
+    root_times: Option<[FileTime; 3]>,
+    cut: impl Fn(usize) -> bool,
+) -> Receiver {
     let mut out = Receiver {
         before: files(),
         ..Receiver::default()
     };
-    let mut edit = ReceiveEdit::new(root_times);
+    let mut edit = ReceiveEdit::new(root_times, handed_down);
     let mut start = 0;
     let mut at = STREAM_HEADER;
     for (number, unit) in units(stream).into_iter().enumerate() {
@@ -285,6 +295,48 @@ fn a_symlink_that_was_replaced_is_forgotten() {
     let expected = moved(named_on_parent()).chown(b"d/l");
     let out = whole(&moved(StreamBuilder::incremental(1)).chown(b"d/l").finish());
     assert_eq!(out.bytes, chmod(expected, b"d/l", 0o4755).finish());
+}
+
+#[test]
+fn what_the_root_hands_down_is_off_until_the_end() {
+    const ACL: &[u8] = b"system.posix_acl_default";
+    const COMPRESSION: &[u8] = b"btrfs.compression";
+    let remove = |stream: StreamBuilder, path: &[u8], name: &[u8]| {
+        stream.command(14, &[(attr::PATH, path), (attr::XATTR_NAME, name)])
+    };
+    // A full: what comes first for the root comes last. That of other directories stays where it is.
+    let rest = |stream: StreamBuilder| {
+        let stream = stream.set_xattr(b"", b"user.x", b"1").mkfile(b"a");
+        stream.mkdir(b"d").set_xattr(b"d", ACL, b"of d")
+    };
+    let stream = StreamBuilder::full(1).set_xattr(b"", COMPRESSION, b"zstd");
+    let stream = root_time(rest(stream.set_xattr(b"", ACL, b"old")), 1);
+    let expected = root_time(rest(named(1)), 1).set_xattr(b"", ACL, b"new");
+    let expected = root_time(expected.set_xattr(b"", COMPRESSION, b"zstd"), 1);
+    let out = whole(&stream.set_xattr(b"", ACL, b"new").finish());
+    assert_eq!(out.bytes, expected.finish());
+
+    // An incremental: what the send parent has is taken off, and comes back unless the stream says otherwise.
+    let parent = || {
+        let find = |name: &str| name.contains("acl").then(|| b"old".to_vec());
+        HandedDown::read::<Infallible>(|name| Ok(find(name))).unwrap()
+    };
+    let begun = || remove(named_on_parent(), b"", ACL).mkfile(b"a");
+    let stream = StreamBuilder::incremental(1).mkfile(b"a");
+    for (stream, expected) in [
+        (stream.clone(), begun().set_xattr(b"", ACL, b"old")),
+        (
+            stream.clone().set_xattr(b"", ACL, b"new"),
+            begun().set_xattr(b"", ACL, b"new"),
+        ),
+        (remove(stream.clone(), b"", ACL), begun()),
+    ] {
+        let (stream, expected) = (stream.finish(), expected.finish());
+        for cuts in 0..1_u32 << 4 {
+            let out = edited_on(parent(), &stream, None, |number| cuts & (1 << number) != 0);
+            assert_eq!(out.bytes, expected, "{cuts:b}");
+        }
+    }
 }
 
 #[test]

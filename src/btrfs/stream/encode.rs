@@ -41,6 +41,23 @@ pub(super) fn chmod(path: &[u8], mode: u32) -> Vec<u8> {
     command(Command::Chmod as u16, &payload)
 }
 
+/// Encodes a command that sets an extended attribute of the subvolume's root.
+pub(super) fn set_root_xattr(name: &str, value: &[u8]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    push(&mut payload, Attribute::Path, b"");
+    push(&mut payload, Attribute::XattrName, name.as_bytes());
+    push(&mut payload, Attribute::XattrData, value);
+    command(Command::SetXattr as u16, &payload)
+}
+
+/// Encodes a command that removes an extended attribute from the subvolume's root.
+pub(super) fn remove_root_xattr(name: &str) -> Vec<u8> {
+    let mut payload = Vec::new();
+    push(&mut payload, Attribute::Path, b"");
+    push(&mut payload, Attribute::XattrName, name.as_bytes());
+    command(Command::RemoveXattr as u16, &payload)
+}
+
 /// Encodes the same command with another path. Its other attributes keep their values and order.
 pub(super) fn with_path(number: u16, payload: &[u8], protocol: u32, path: &[u8]) -> Vec<u8> {
     let mut edited = Vec::new();

@@ -144,12 +144,14 @@ impl ReceivePlace {
 
     /// Opens the staging directory, and makes it if it is missing.
     pub(in crate::engine) fn make_staging(&self) -> Result<HeldDirectory, Error> {
-        match self.staging()? {
-            Some(staging) => Ok(staging),
-            None => Ok(self
+        let staging = match self.staging()? {
+            Some(staging) => staging,
+            None => self
                 .directory
-                .make(OsStr::new(STAGING), MadeAs::Directory)?),
-        }
+                .make(OsStr::new(STAGING), MadeAs::Directory)?,
+        };
+        staging.drop_default_acl()?;
+        Ok(staging)
     }
 
     /// Deletes the subvolume that was begun, and no other. If it was complete, its snapshot has the date by

@@ -1,7 +1,7 @@
 //! Runs `btrfs receive` in a staging directory.
 //!
-//! It gets the stream with the few edits of [`ReceiveEdit`]. So long paths, the root's times and
-//! setuid bits are restored too.
+//! It gets the stream with the few edits of [`ReceiveEdit`]. So long paths, the root's times,
+//! setuid bits and access rights are restored too.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -69,6 +69,7 @@ impl Receiving {
         parent: Option<Parent>,
     ) -> Result<Self, Error> {
         let times = parent.as_ref().map(|parent| parent.subvolume.times());
+        let handed_down = parent.as_ref().map(|it| it.subvolume.handed_down());
         let line = ReceiverConnection {
             receiver,
             directory: Rc::clone(&place.directory),
@@ -81,7 +82,10 @@ impl Receiving {
             searched: false,
         };
         Ok(Self {
-            edit: ReceiveEdit::new(times.transpose()?),
+            edit: ReceiveEdit::new(
+                times.transpose()?,
+                handed_down.transpose()?.unwrap_or_default(),
+            ),
             line,
         })
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use coldchain::btrfs::{EditedStream, ReceiveEdit};
+use coldchain::btrfs::{EditedStream, HandedDown, ReceiveEdit};
 use coldchain::ledger::{SigningKey, decode_body, encode_body, sign, split};
 use coldchain::model::entry::EntryKind;
 use coldchain::model::{Sha256, keys};
@@ -51,7 +51,9 @@ fn edited(stream: &[u8]) -> Vec<u8> {
         }
     }
     let mut edited = Edited(Vec::new());
-    ReceiveEdit::new(None).pass(stream, &mut edited).unwrap();
+    ReceiveEdit::new(None, HandedDown::default())
+        .pass(stream, &mut edited)
+        .unwrap();
     edited.0
 }
 
