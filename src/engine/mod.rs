@@ -5,12 +5,13 @@
 //!
 //! Each task has a module: `backup`, `restore`, `prune`, `verify`, `rebuild` (a catalog from the stores),
 //! `mirror`, `copy` (archives in other stores), `pull`, `import` (another
-//! tool's archives), `files` (single files in snapshots and mirrors) and `keys`. They share `context` (state directory,
+//! tool's archives), `files` (single files in snapshots and mirrors), `cost` and `keys`. They share `context` (state directory,
 //! store, clock, lock), `ledger` (reads and writes the ledger in the store) and `snapshots` (those on this machine).
 
 mod backup;
 mod context;
 mod copy;
+mod cost;
 mod doctor;
 mod files;
 mod import;
@@ -63,6 +64,7 @@ pub use copy::moved_away::{MovedAway, moved_away};
 pub use copy::places::ReadablePlace;
 pub use copy::run::copy;
 pub use copy::target::{copy_store, refuse_move_into_vault};
+pub use cost::monthly::monthly_cost;
 pub use doctor::{StoreReport, doctor};
 pub use files::attributes::NotKept;
 pub use files::contents::attach::{ContentsMade, ContentsRequest, make_contents};

@@ -133,6 +133,15 @@ impl StorageClass {
         }
     }
 
+    /// Returns the bytes that are billed for an object that is smaller than that (AWS's page "Amazon S3 pricing": 128 KB for
+    /// `STANDARD_IA`, `ONEZONE_IA` and `GLACIER_IR`).
+    pub const fn minimum_bytes(self) -> u64 {
+        match self {
+            Self::StandardIa | Self::OnezoneIa | Self::GlacierIr => 128 << 10,
+            Self::Standard | Self::Glacier | Self::DeepArchive | Self::Vault => 0,
+        }
+    }
+
     /// Returns the days that are billed even if the object is deleted earlier (AWS's page "Amazon S3
     /// pricing"; of a vault, "Deleting an Archive in Amazon Glacier").
     pub const fn minimum_days(self) -> u32 {

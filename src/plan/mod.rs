@@ -129,6 +129,7 @@ pub use pricing::cost::{
     refuse_beyond,
 };
 pub use pricing::early_deletion::{EarlyDeletion, early_deletion};
+pub use pricing::kept::{KeptCost, KeptObjects, KeptPart, PlaceCost};
 pub use pricing::prices::Prices;
 pub use pricing::usd::{Price, Usd};
 pub use prune::{

@@ -2,6 +2,7 @@ mod absorb;
 mod attempts;
 mod contents;
 mod file;
+mod kept_objects;
 mod lineage;
 mod places;
 mod resume;

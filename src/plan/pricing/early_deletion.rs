@@ -55,7 +55,8 @@ pub fn early_deletion<'a>(
         early.objects += 1;
         early.bytes += object.bytes;
         early.days = early.days.max(days);
-        early.usd = early.usd + prices.of_class_held(class, 1, object.bytes, days);
+        let billed = object.bytes.max(class.minimum_bytes());
+        early.usd = early.usd + prices.of_class_held(class, 1, billed, days);
     }
     classes.into_values().collect()
 }

@@ -3,5 +3,6 @@
 pub mod cost;
 pub mod early_deletion;
 pub mod egress;
+pub mod kept;
 pub mod prices;
 pub mod usd;

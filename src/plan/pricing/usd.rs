@@ -126,6 +126,13 @@ impl Price {
         self.times(byte_days, u128::from(GB) * u128::from(DAYS_PER_MONTH))
     }
 
+    /// What it costs to hold bytes at this price per [`GB`] and month, where `byte_days` is the sum of the bytes of each day
+    /// and the month has that many days. AWS bills a month by its own length: a GB that is held for all of a month costs
+    /// the same in February as in March ("How am I charged for using Amazon S3", Amazon S3 FAQs).
+    pub fn of_byte_days(self, byte_days: u128, days_in_month: u32) -> Usd {
+        self.times(byte_days, u128::from(GB) * u128::from(days_in_month.max(1)))
+    }
+
     /// What that many requests cost at this price per 1000.
     pub fn of_requests(self, requests: u64) -> Usd {
         self.times(requests.into(), 1000)
