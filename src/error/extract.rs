@@ -3,15 +3,16 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{Advice, ExitCode, exit};
+use super::{Advice, Error, ExitCode, exit};
+use crate::files_db::TreeFileError;
 use crate::model::{ArchiveId, shell};
 
 /// Why extracted files can't be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
-    /// The names and the places of the data of all files need more memory than there may be.
+    /// The pieces of one file need more memory than there may be for all.
     #[error(
-        "the files of {archive} need more than {limit} bytes of memory to be brought back one by one"
+        "a file of {archive} is in so many pieces, or has so many attributes, that they do not fit into {limit} bytes of memory"
     )]
     TooManyPieces {
         /// The archive at which the limit was reached.
@@ -19,6 +20,9 @@ pub enum ExtractError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// Names and pieces that do not fit into memory can't be written to disk, or read from there.
+    #[error(transparent)]
+    TreeFile(TreeFileError),
     /// The data of some files can't be had.
     #[error(
         "left out {lost} of the files, whose data is damaged or missing in every place; the others are extracted"
@@ -72,12 +76,23 @@ pub enum ExtractError {
     },
 }
 
+impl From<TreeFileError> for Error {
+    fn from(error: TreeFileError) -> Self {
+        ExtractError::TreeFile(error).into()
+    }
+}
+
 impl ExtractError {
     pub(super) fn advice(&self) -> Advice {
         match self {
             Self::TooManyPieces { .. } => exit(ExitCode::Failed).hint(
                 "raise `memory_limit` in the config, or restore the whole date with `coldchain restore`",
             ),
+            Self::TreeFile(error) => exit(ExitCode::Failed).hint(if error.is_full() {
+                "free some space there, or raise `memory_limit` in the config, so that more fits into memory"
+            } else {
+                "check that disk, or raise `memory_limit` in the config, so that more fits into memory"
+            }),
             Self::DataLost { .. } => exit(ExitCode::Integrity).hint(
                 "run `coldchain verify --deep` to see what is damaged, and take these files from another --date; `coldchain history` lists their versions",
             ),

@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod loading;
 mod questions;
+mod tree_file;
 
 pub use archives::{ArchiveToLoad, LoadedArchive};
 pub use error::{FilesDbError, FilesSqlError};
@@ -15,6 +16,7 @@ pub use questions::{
     ArchiveSpan, ChangeSpan, FileQuestions, IndexReadError, IndexedArchive, IndexedName,
     IndexedVersion, LinkedVersion, NameFilter, NodeFilter, PathFinder, SubtreeTotals,
 };
+pub use tree_file::{StoredObject, TreeFile, TreeFileError, TreeFileWriter};
 
 #[cfg(test)]
 #[expect(

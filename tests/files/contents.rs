@@ -48,8 +48,9 @@ pub(crate) fn apply_pieces(stream: &[u8], archive: usize, tree: &mut PiecesTree)
 /// Returns the data of a file, put together from the streams.
 pub(crate) fn data_of(tree: &PiecesTree, file: ObjectId, streams: &[Vec<u8>]) -> Vec<u8> {
     let number = |number: u64| usize::try_from(number).unwrap();
-    let mut data = vec![0; number(tree.size_of(file))];
-    for DataPiece { at, bytes, source } in tree.pieces(file) {
+    let placed = tree.data(file).unwrap();
+    let mut data = vec![0; number(placed.size())];
+    for DataPiece { at, bytes, source } in placed.pieces() {
         let into = &mut data[number(at)..number(at + bytes)];
         let stream = &streams[source.archive() as usize];
         match source {

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use coldchain::engine::{PiecesTree, ReplayError};
+use coldchain::engine::{PiecesTree, ReplayError, TreeFilePlaces};
 use coldchain::model::Blake3;
 use coldchain::model::file_node::{Changed, FileNode, ObjectId};
 
@@ -234,8 +234,9 @@ impl Chain<'_> {
             let name = path.escape_ascii();
             let object = tree
                 .resolve(path)
+                .unwrap()
                 .unwrap_or_else(|| panic!("{which}: {name}"));
-            let node = tree.extracted(object);
+            let node = tree.extracted(object).unwrap();
             assert_eq!(
                 (
                     node.mode,
@@ -262,7 +263,7 @@ impl Chain<'_> {
             }
             let data = data_of(tree, object, streams);
             let archived = fs::read(snapshot.join(std::ffi::OsStr::from_bytes(path))).unwrap();
-            counts.pieces += tree.pieces(object).count() as u64;
+            counts.pieces += tree.data(object).unwrap().pieces().count() as u64;
             if data != archived {
                 differ.push((path.clone(), data));
             }
@@ -412,6 +413,13 @@ fn check_changes(before: &MemoryTree, after: &MemoryTree, full: bool, which: &st
     }
 }
 
+/// Returns a tree: every third one is all in memory, and the others have room there for a part or for nothing at all.
+fn pieces_tree(seed: u64) -> PiecesTree {
+    let limits = [1 << 30, 20_000, 1];
+    let limit = limits[usize::try_from(seed / 2 % 3).unwrap()];
+    PiecesTree::new(limit, TreeFilePlaces::at(&std::env::temp_dir()))
+}
+
 /// Makes chains and compares all dates of them.
 fn chains(seeds: impl Iterator<Item = u64>, options: &str, streams: &[Stream]) -> Counts {
     let operations = from_env("COLDCHAIN_REPLAY_OPERATIONS", 60);
@@ -427,7 +435,7 @@ fn chains(seeds: impl Iterator<Item = u64>, options: &str, streams: &[Stream]) -
                 .iter()
                 .map(|stream| (*stream, MemoryTree::default()))
                 .collect(),
-            pieces: streams.iter().map(|_| PiecesTree::new(1 << 30)).collect(),
+            pieces: streams.iter().map(|_| pieces_tree(seed)).collect(),
             streams: vec![Vec::new(); streams.len()],
         };
         let mut busy = BusyTree::new(&live, Rng::new(seed));

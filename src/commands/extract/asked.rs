@@ -38,9 +38,12 @@ impl PlannedExtraction {
         let extraction = &self.extraction;
         let entries = extraction.selection.entries.iter();
         let mut wanted = entries.filter(|entry| !entry.is_on_the_way);
-        let kind = |object| extraction.chain.tree.kind_of(object);
-        match (wanted.next(), wanted.next()) {
-            (Some(entry), None) if kind(entry.object) == FileType::RegularFile => Ok(entry.object),
+        let only = match (wanted.next(), wanted.next()) {
+            (Some(entry), None) => Some((entry, extraction.chain.tree.kind_of(entry.object)?)),
+            _ => None,
+        };
+        match only {
+            Some((entry, FileType::RegularFile)) => Ok(entry.object),
             _ => Err(RequestError::CommandLine(format!(
                 "`{option}` is for one regular file; give a directory for anything else"
             ))

@@ -83,9 +83,9 @@ impl ExtractCommand<'_> {
             match wanted {
                 ToExtract::Paths(wanted) => {
                     let paths = wanted.resolve(&names, (self.config, archive), catalog)?;
-                    names.select(&paths)
+                    names.select(&paths)?
                 }
-                ToExtract::As { path, name } => names.select_as(path, name),
+                ToExtract::As { path, name } => names.select_as(path, name)?,
             }
         };
         Ok(PlannedExtraction {

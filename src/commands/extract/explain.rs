@@ -56,7 +56,7 @@ pub(super) fn explain(
     let chain = &planned.extraction.chain;
     let row = &extracting.source.row;
     let sealed = sealed_archives(&row.ledger, &planned.plan.archives, catalog)?;
-    let pieces: Vec<DataPiece> = chain.tree.pieces(file).collect();
+    let pieces: Vec<DataPiece> = chain.tree.data(file)?.pieces().collect();
     let mut parts = Vec::new();
     for (number, (archive, sealed)) in (0..).zip(chain.archives.iter().zip(&sealed)) {
         let of_it = pieces.iter().filter(|it| it.source.archive() == number);
@@ -65,7 +65,7 @@ pub(super) fn explain(
             parts.push((sealed, copies));
         }
     }
-    let node = chain.tree.extracted(file);
+    let node = chain.tree.extracted(file)?;
     let (source, date) = (&planned.plan.source, planned.plan.date);
     let mut text = format!(
         "#!/bin/bash\n\

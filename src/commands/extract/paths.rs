@@ -75,17 +75,19 @@ impl<'a> WantedPaths<'a> {
         let mut resolved = Vec::new();
         for typed in &self.typed {
             let path = self.below_root(typed)?;
-            if names.has(&path) {
+            if names.has(&path)? {
                 resolved.push(path);
                 continue;
             }
-            if let Some(live) = self.below_live(typed).filter(|live| names.has(live)) {
+            if let Some(live) = self.below_live(typed)
+                && names.has(&live)?
+            {
                 resolved.push(live);
                 continue;
             }
             let is_pattern = path.iter().any(|byte| b"*?[".contains(byte));
             let matching = if is_pattern {
-                names.matching(&path)
+                names.matching(&path)?
             } else {
                 Vec::new()
             };

@@ -31,7 +31,7 @@ pub(super) fn write(
 ) -> Result<(), Error> {
     extracting.thaw(thaw_request(manner.thawing), catalog)?;
     let reader = extracting.reader(catalog)?;
-    let size = extracting.extraction.chain.tree.size_of(file);
+    let size = extracting.extraction.chain.tree.size_of(file)?;
     let failed = |error| Error::file("write to", "stdout", error);
     let mut stdout = printing::file_out()?.lock();
     let mut at = 0;

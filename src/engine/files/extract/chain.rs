@@ -9,8 +9,10 @@ use crate::catalog::Catalog;
 use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
 use crate::engine::files::contents::places::ContentsPlaces;
+use crate::engine::files::pieces::error::PiecesError;
+use crate::engine::files::pieces::places::TreeFilePlaces;
 use crate::engine::files::pieces::replay_pieces;
-use crate::engine::files::pieces::tree::{PiecesError, PiecesTree};
+use crate::engine::files::pieces::tree::PiecesTree;
 use crate::engine::files::replay::refusal::ReplayError;
 use crate::engine::ledger::archive_keys::{SealedArchive, sealed_archives};
 use crate::engine::restore::archive_stream::expected;
@@ -89,17 +91,18 @@ impl ReadChain {
             chain,
             (identities, name),
             &places,
-            (limit, context.interrupt),
+            (limit, TreeFilePlaces::of(config), context.interrupt),
         )
     }
 
-    /// Reads the contents of a chain's archives, which are in order. `limit`: bytes of memory for the names and pieces.
+    /// Reads the contents of a chain's archives, which are in order. `limit`: bytes of memory for the names and pieces; what is
+    /// more goes to disk.
     fn read(
         directory: &str,
         chain: Vec<SealedArchive>,
         (identities, name): (&Identities, &str),
         places: &ContentsPlaces<'_>,
-        (limit, interrupt): (u64, &Interrupt),
+        (limit, tree_files, interrupt): (u64, TreeFilePlaces, &Interrupt),
     ) -> Result<Self, Error> {
         let keys = chain
             .iter()
@@ -112,7 +115,7 @@ impl ReadChain {
                 return Err(ContentsFault::Missing { archive }.into());
             }
         }
-        let (mut tree, mut archives) = (PiecesTree::new(limit), Vec::new());
+        let (mut tree, mut archives) = (PiecesTree::new(limit, tree_files), Vec::new());
         for ((number, archive), key) in (0..).zip(chain).zip(keys) {
             interrupt.check()?;
             let entry = archive.entry;
@@ -141,6 +144,7 @@ fn read_archive(
         ReplayError::Tree(PiecesError::TooLarge { limit }) => {
             ExtractError::TooManyPieces { archive, limit }.into()
         }
+        ReplayError::Tree(PiecesError::File(error)) => error.into(),
         ReplayError::Tree(error) => unusable(in_words(&error)),
         error => unusable(in_words(&error)),
     })?;

@@ -55,10 +55,10 @@ impl ExtractReads {
 impl Extraction {
     /// Finds the frames that a selection needs.
     pub fn plan(chain: ReadChain, selection: Selection) -> Result<Self, Error> {
-        let files = by_archive(&chain.tree, &selection.files, chain.archives.len());
+        let files = by_archive(&chain.tree, &selection.files, chain.archives.len())?;
         let mut frames = Vec::new();
         for ((number, archive), files) in (0..).zip(&chain.archives).zip(&files) {
-            let needs = needs_of(&chain.tree, files, number);
+            let needs = needs_of(&chain.tree, files, number)?;
             let needed = frames_of(archive, &needs).map_err(|need| beyond(archive, &need))?;
             frames.push(needed);
         }
@@ -71,9 +71,9 @@ impl Extraction {
     }
 
     /// Returns what files need of an archive, which is given by its place in the chain.
-    pub(super) fn needs(&self, archive: usize) -> Vec<Need> {
+    pub(super) fn needs(&self, archive: usize) -> Result<Vec<Need>, Error> {
         let number = u32::try_from(archive).expect("a chain is short");
-        needs_of(&self.chain.tree, &self.files[archive], number)
+        Ok(needs_of(&self.chain.tree, &self.files[archive], number)?)
     }
 
     /// Returns what is fetched, and how much that is from a store that reads ranges.

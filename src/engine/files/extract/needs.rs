@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::chain::{ChainArchive, FramePlace};
 use crate::engine::files::pieces::piece::DataPiece;
 use crate::engine::files::pieces::tree::PiecesTree;
+use crate::files_db::TreeFileError;
 use crate::model::file_node::ObjectId;
 
 /// A piece of a file whose bytes are in one archive.
@@ -27,31 +28,35 @@ pub(super) fn by_archive(
     tree: &PiecesTree,
     files: &[ObjectId],
     archives: usize,
-) -> Vec<Vec<ObjectId>> {
+) -> Result<Vec<Vec<ObjectId>>, TreeFileError> {
     let mut of = vec![Vec::new(); archives];
     for file in files {
-        for piece in tree.pieces(*file) {
+        for piece in tree.data(*file)?.pieces() {
             let files: &mut Vec<ObjectId> = &mut of[piece.source.archive() as usize];
             if files.last() != Some(file) {
                 files.push(*file);
             }
         }
     }
-    of
+    Ok(of)
 }
 
 /// Returns what files need of an archive, given by its place in the chain; by where that begins in the stream.
-pub(super) fn needs_of(tree: &PiecesTree, files: &[ObjectId], archive: u32) -> Vec<Need> {
-    let files = files.iter();
-    let mut needs: Vec<Need> = files
-        .flat_map(|file| {
-            let pieces = tree.pieces(*file);
-            pieces.map(|piece| Need { file: *file, piece })
-        })
-        .filter(|need| need.piece.source.archive() == archive)
-        .collect();
-    needs.sort_unstable_by_key(|need| (need.span().start, need.file, need.piece.at));
-    needs
+pub(super) fn needs_of(
+    tree: &PiecesTree,
+    files: &[ObjectId],
+    archive: u32,
+) -> Result<Vec<Need>, TreeFileError> {
+    let mut needs = Vec::new();
+    for file in files {
+        let data = tree.data(*file)?;
+        let pieces = data
+            .pieces()
+            .filter(|piece| piece.source.archive() == archive);
+        needs.extend(pieces.map(|piece| Need { file: *file, piece }));
+    }
+    needs.sort_unstable_by_key(|need: &Need| (need.span().start, need.file, need.piece.at));
+    Ok(needs)
 }
 
 /// Returns the frames that have these needs, in order. Fails with the need whose bytes the stream does not have.

@@ -110,10 +110,11 @@ impl ReadChain {
         range: Range<u64>,
         mut frame: impl FnMut(u32, FramePlace) -> Result<Arc<Vec<u8>>, E>,
     ) -> Result<Vec<u8>, E> {
-        let size = self.tree.size_of(file);
+        let of_file = self.tree.data(file).map_err(Error::from)?;
+        let size = of_file.size();
         let range = range.start.min(size)..range.end.min(size);
         let mut data = vec![0; to_usize(range.end.saturating_sub(range.start))];
-        for piece in self.tree.pieces_within(file, range.clone()) {
+        for piece in of_file.within(range.clone()) {
             let at = to_usize(piece.at - range.start);
             let into = &mut data[at..][..to_usize(piece.bytes)];
             match piece.source {
@@ -140,9 +141,10 @@ impl ReadChain {
         file: ObjectId,
         range: Range<u64>,
         most: usize,
-    ) -> Vec<(u32, FramePlace)> {
+    ) -> Result<Vec<(u32, FramePlace)>, Error> {
         let mut frames: Vec<(u32, FramePlace)> = Vec::new();
-        for piece in self.tree.pieces_within(file, range) {
+        let data = self.tree.data(file)?;
+        for piece in data.within(range) {
             let number = piece.source.archive();
             let archive = &self.archives[number as usize];
             let span = piece.span();
@@ -154,14 +156,14 @@ impl ReadChain {
             while let Some(place) = next.filter(|place| *place <= last) {
                 if !frames.contains(&(number, place)) {
                     if frames.len() == most {
-                        return frames;
+                        return Ok(frames);
                     }
                     frames.push((number, place));
                 }
                 next = archive.next_frame(place);
             }
         }
-        frames
+        Ok(frames)
     }
 
     fn copy_encoded<E: From<Error>>(

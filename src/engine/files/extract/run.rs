@@ -109,7 +109,7 @@ impl Extracting<'_> {
         let extraction = self.extraction;
         let wanted = extraction.wanted(self.source, catalog)?;
         let node = |object: ObjectId| -> Result<ExtractedNode, Error> {
-            Ok(extraction.chain.tree.extracted(object))
+            Ok(extraction.chain.tree.extracted(object)?)
         };
         target.make(&node)?;
         let mut writing = DataWriter {
@@ -163,7 +163,7 @@ impl Extracting<'_> {
                 {
                     let next = archives.iter().position(|it| it.id() == fetched.archive);
                     let next = next.expect("frames are of the chain");
-                    at = Some((next, Filling::new(extraction.needs(next))));
+                    at = Some((next, Filling::new(extraction.needs(next)?)));
                     progress = (0, 0);
                     self.observer.event(Event::Begun {
                         source: self.source.name().clone(),

@@ -1,12 +1,14 @@
 //! Which names are extracted.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 use rustix::fs::FileType;
 
 use super::entries::ExtractEntry;
-use crate::engine::files::pieces::tree::PiecesTree;
+use crate::engine::files::pieces::tree::{NameInTree, PiecesTree};
 use crate::engine::files::questions::glob::Glob;
+use crate::files_db::TreeFileError;
 use crate::model::file_node::ObjectId;
 
 /// What is extracted of an archive.
@@ -23,52 +25,63 @@ pub struct Selection {
 /// All names of an archive, to find what is in a directory.
 pub struct AllNames<'t> {
     tree: &'t PiecesTree,
-    /// By directory and name.
-    names: Vec<(ObjectId, &'t [u8], ObjectId)>,
+    /// By directory and name, if they are in memory.
+    names: Option<Vec<NameInTree<'t>>>,
 }
+
+/// A name in a directory, and what it names.
+type Child<'t> = (Cow<'t, [u8]>, ObjectId);
 
 impl<'t> AllNames<'t> {
     /// Sorts the names of a tree.
     pub fn of(tree: &'t PiecesTree) -> Self {
         Self {
             tree,
-            names: tree.names(),
+            names: tree.names_in_memory(),
         }
     }
 
     /// Returns whether a path is there; an empty one is the root.
-    pub fn has(&self, path: &[u8]) -> bool {
-        self.tree.resolve(path).is_some()
+    pub fn has(&self, path: &[u8]) -> Result<bool, TreeFileError> {
+        Ok(self.tree.resolve(path)?.is_some())
     }
 
-    fn children(&self, directory: ObjectId) -> &[(ObjectId, &'t [u8], ObjectId)] {
-        let begin = self.names.partition_point(|(it, _, _)| *it < directory);
-        let end = self.names.partition_point(|(it, _, _)| *it <= directory);
-        &self.names[begin..end]
+    /// Returns what is in a directory, by the bytes of the names.
+    fn children(&self, directory: ObjectId) -> Result<Vec<Child<'t>>, TreeFileError> {
+        let Some(names) = &self.names else {
+            let names = self.tree.names_on_disk(directory)?.into_iter();
+            let names = names.map(|(name, object)| (Cow::Owned(name), object));
+            return Ok(names.collect());
+        };
+        let begin = names.partition_point(|(it, _, _)| *it < directory);
+        let end = names.partition_point(|(it, _, _)| *it <= directory);
+        let names = names[begin..end].iter();
+        let names = names.map(|(_, name, object)| (Cow::Borrowed(*name), *object));
+        Ok(names.collect())
     }
 
     /// Returns the paths that a pattern matches, and of those none that is below another one.
-    pub fn matching(&self, pattern: &[u8]) -> Vec<Vec<u8>> {
+    pub fn matching(&self, pattern: &[u8]) -> Result<Vec<Vec<u8>>, TreeFileError> {
         let glob = Glob::new(pattern);
         let mut found = Vec::new();
         let mut left = vec![(ObjectId::ROOT, Vec::new())];
         while let Some((directory, above)) = left.pop() {
-            for (_, name, object) in self.children(directory) {
-                let path = joined(&above, name);
+            for (name, object) in self.children(directory)? {
+                let path = joined(&above, &name);
                 if glob.matches(&path) {
                     found.push(path);
-                } else if self.tree.kind_of(*object) == FileType::Directory {
-                    left.push((*object, path));
+                } else if self.tree.kind_of(object)? == FileType::Directory {
+                    left.push((object, path));
                 }
             }
         }
         found.sort_unstable();
-        found
+        Ok(found)
     }
 
     /// Selects these paths, which the tree must have, each with all that is below it, in the directories that lead to them.
     /// The root alone means all that is in it.
-    pub fn select(&self, paths: &[Vec<u8>]) -> Selection {
+    pub fn select(&self, paths: &[Vec<u8>]) -> Result<Selection, TreeFileError> {
         let mut selecting = Selecting::new(self);
         let wanted: BTreeSet<&[u8]> = paths.iter().map(Vec::as_slice).collect();
         let mut last: Option<&[u8]> = None;
@@ -81,8 +94,8 @@ impl<'t> AllNames<'t> {
             }
             last = Some(path);
             if path.is_empty() {
-                for (_, name, object) in self.children(ObjectId::ROOT) {
-                    selecting.add_tree(None, name, *object);
+                for (name, object) in self.children(ObjectId::ROOT)? {
+                    selecting.add_tree(None, name, object)?;
                 }
                 break;
             }
@@ -92,38 +105,39 @@ impl<'t> AllNames<'t> {
             });
             while let Some(slash) = path[begin..].iter().position(|byte| *byte == b'/') {
                 let directory = &path[..begin + slash];
-                let Some(object) = self.tree.resolve(directory) else {
-                    return selecting.selection;
+                let Some(object) = self.tree.resolve(directory)? else {
+                    return Ok(selecting.selection);
                 };
-                let number = selecting.add(parent, &path[begin..begin + slash], object, true);
+                let name = &path[begin..begin + slash];
+                let number = selecting.add(parent, name.into(), object, true);
                 way.push((directory, number));
                 (begin, parent) = (begin + slash + 1, Some(number));
             }
-            if let Some(object) = self.tree.resolve(path) {
-                selecting.add_tree(parent, &path[begin..], object);
+            if let Some(object) = self.tree.resolve(path)? {
+                selecting.add_tree(parent, Cow::Borrowed(&path[begin..]), object)?;
             }
         }
-        selecting.finish()
+        Ok(selecting.finish())
     }
 
     /// Selects what a path names, which the tree must have, under another name and without the directories that lead to it.
-    pub fn select_as(&self, path: &[u8], name: &[u8]) -> Selection {
+    pub fn select_as(&self, path: &[u8], name: &[u8]) -> Result<Selection, TreeFileError> {
         let mut selecting = Selecting::new(self);
-        if let Some(object) = self.tree.resolve(path) {
-            selecting.add_tree(None, name, object);
+        if let Some(object) = self.tree.resolve(path)? {
+            selecting.add_tree(None, Cow::Borrowed(name), object)?;
         }
-        selecting.finish()
+        Ok(selecting.finish())
     }
 }
 
-struct Selecting<'n> {
-    names: &'n AllNames<'n>,
+struct Selecting<'n, 't> {
+    names: &'n AllNames<'t>,
     selection: Selection,
     seen: HashSet<ObjectId>,
 }
 
-impl<'n> Selecting<'n> {
-    fn new(names: &'n AllNames<'n>) -> Self {
+impl<'n, 't> Selecting<'n, 't> {
+    fn new(names: &'n AllNames<'t>) -> Self {
         Self {
             names,
             selection: Selection::default(),
@@ -131,11 +145,17 @@ impl<'n> Selecting<'n> {
         }
     }
 
-    fn add(&mut self, parent: Option<u32>, name: &[u8], object: ObjectId, on_the_way: bool) -> u32 {
+    fn add(
+        &mut self,
+        parent: Option<u32>,
+        name: Box<[u8]>,
+        object: ObjectId,
+        on_the_way: bool,
+    ) -> u32 {
         let number = u32::try_from(self.selection.entries.len()).expect("memory has no more");
         self.selection.entries.push(ExtractEntry {
             parent,
-            name: name.into(),
+            name,
             object,
             is_on_the_way: on_the_way,
         });
@@ -143,22 +163,32 @@ impl<'n> Selecting<'n> {
     }
 
     /// Adds an entry, and all that is below it.
-    fn add_tree(&mut self, parent: Option<u32>, name: &[u8], object: ObjectId) {
-        let mut left = vec![(parent, name, object)];
+    fn add_tree<'c>(
+        &mut self,
+        parent: Option<u32>,
+        name: Cow<'c, [u8]>,
+        object: ObjectId,
+    ) -> Result<(), TreeFileError>
+    where
+        't: 'c,
+    {
+        let tree = self.names.tree;
+        let mut left: Vec<(Option<u32>, Cow<'c, [u8]>, ObjectId)> = vec![(parent, name, object)];
         while let Some((parent, name, object)) = left.pop() {
-            let number = self.add(parent, name, object, false);
-            match self.names.tree.kind_of(object) {
+            let number = self.add(parent, name.into_owned().into(), object, false);
+            match tree.kind_of(object)? {
                 FileType::Directory => {
-                    let children = self.names.children(object).iter().rev();
-                    left.extend(children.map(|(_, name, object)| (Some(number), *name, *object)));
+                    let children = self.names.children(object)?.into_iter().rev();
+                    left.extend(children.map(|(name, object)| (Some(number), name, object)));
                 }
                 FileType::RegularFile if self.seen.insert(object) => {
-                    self.selection.bytes += self.names.tree.size_of(object);
+                    self.selection.bytes += tree.size_of(object)?;
                     self.selection.files.push(object);
                 }
                 _ => {}
             }
         }
+        Ok(())
     }
 
     fn finish(mut self) -> Selection {

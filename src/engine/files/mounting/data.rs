@@ -16,7 +16,7 @@ use crate::engine::files::extract::chain::{ChainArchive, FramePlace, ReadChain};
 use crate::engine::files::extract::reading::FileReader;
 use crate::engine::restore::other_places::OtherPlaces;
 use crate::engine::restore::{Which, plan_details};
-use crate::error::{Error, ExtractError, RequestError, RestoreError};
+use crate::error::{Error, RequestError, RestoreError};
 use crate::model::ArchiveId;
 use crate::model::file_node::ObjectId;
 use crate::seal::Identities;
@@ -27,6 +27,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 
 /// The part of the memory limit that the contents of chains may take.
 const CONTENTS: (u64, u64) = (3, 4);
+
+/// The most dates whose contents are kept on disk, because they do not fit into memory.
+const MOST_ON_DISK: u64 = 4;
 
 /// The part of the memory limit that frames may take which are kept.
 const PART_FOR_FRAMES: u64 = 8;
@@ -208,19 +211,16 @@ impl<'m, 'a> MountedData<'m, 'a> {
         }
         let most = self.config.memory_limit / CONTENTS.1 * CONTENTS.0;
         self.dates.keep_within(most / 2);
-        let read = |limit: u64| {
-            let of = (self.config, source);
-            ReadChain::of_plan_within(limit, of, &plan, identities, &catalog, self.context)
+        let limit = most.saturating_sub(self.dates.weight());
+        let of = (self.config, source);
+        let chain =
+            ReadChain::of_plan_within(limit, of, &plan, identities, &catalog, self.context)?;
+        let weight = if chain.tree.is_on_disk() {
+            // It takes little memory, but the disk is not without end either.
+            most / MOST_ON_DISK
+        } else {
+            chain.tree.memory()
         };
-        let kept = self.dates.weight();
-        let chain = match read(most.saturating_sub(kept)) {
-            Err(Error::Extract(ExtractError::TooManyPieces { .. })) if kept > 0 => {
-                self.dates.keep_within(0);
-                read(most)?
-            }
-            read => read?,
-        };
-        let weight = chain.tree.memory();
         let loaded = LoadedDate {
             shown,
             chain: Arc::new(chain),
@@ -328,6 +328,10 @@ impl<'m, 'a> MountedData<'m, 'a> {
 impl LoadedDate<'_> {
     pub(super) fn chain(&self) -> &ReadChain {
         &self.chain
+    }
+
+    pub(super) fn shown(&self) -> ShownDate {
+        self.shown
     }
 
     fn key(&self, (archive, place): ChainFrame) -> (ArchiveId, FramePlace) {

@@ -170,10 +170,9 @@ impl<'t, 'm, 'a> MountedTree<'t, 'm, 'a> {
         loaded: &LoadedDate<'m>,
     ) -> Result<ObjectId, Refusal> {
         let path = self.names.path(number, object)?;
-        loaded
-            .chain()
-            .tree
-            .resolve(&path)
+        let found = loaded.chain().tree.resolve(&path);
+        found
+            .map_err(|error| self.refuse(loaded.shown(), &error.into()))?
             .ok_or(Refusal::Unreadable)
     }
 
@@ -241,7 +240,9 @@ impl<'t, 'm, 'a> MountedTree<'t, 'm, 'a> {
         };
         let most = self.data.ahead(self.files.count());
         let chain = loaded.chain();
-        for frame in chain.frames_of_file(file.file, from..u64::MAX, most) {
+        // What fails here fails again where it is read.
+        let frames = chain.frames_of_file(file.file, from..u64::MAX, most);
+        for frame in frames.unwrap_or_default() {
             if !self.data.has_frame(loaded, frame)
                 && self.ahead.try_send((file.date, frame)).is_err()
             {
@@ -399,13 +400,15 @@ impl ReadOnlyTree for MountedTree<'_, '_, '_> {
         let date = self.names.date(number)?;
         let loaded = self.load(date)?;
         let file = self.find((number, object), &loaded)?;
-        let tree = &loaded.chain().tree;
-        if tree.kind_of(file) != FileType::RegularFile {
+        let chain = loaded.chain();
+        let failed = |error: Error| self.refuse(date, &error);
+        let kind = chain.tree.kind_of(file).map_err(Error::from);
+        if kind.map_err(failed)? != FileType::RegularFile {
             return Err(Refusal::WrongKind);
         }
         // What can't be read says so now: not every program looks at the errors of reading.
-        let first = loaded.chain().frames_of_file(file, 0..u64::MAX, 1);
-        for frame in first {
+        let first = chain.frames_of_file(file, 0..u64::MAX, 1);
+        for frame in first.map_err(failed)? {
             let fetched = self.data.frame(&loaded, frame);
             fetched.map_err(|error| self.refuse(date, &error))?;
         }
@@ -427,12 +430,13 @@ impl ReadOnlyTree for MountedTree<'_, '_, '_> {
     fn seek(&self, handle: u64, from: u64, what: SeekFor) -> Result<u64, Refusal> {
         let file = self.files.get(handle).ok_or(Refusal::Stale)?;
         let loaded = self.load(file.date)?;
-        let tree = &loaded.chain().tree;
-        let size = tree.size_of(file.file);
+        let data = loaded.chain().tree.data(file.file);
+        let data = data.map_err(|error| self.refuse(file.date, &error.into()))?;
+        let size = data.size();
         if from >= size {
             return Err(Refusal::Beyond);
         }
-        let mut pieces = tree.pieces_within(file.file, from..u64::MAX);
+        let mut pieces = data.within(from..u64::MAX);
         match what {
             SeekFor::Data => pieces.next().map(|piece| piece.at).ok_or(Refusal::Beyond),
             SeekFor::Hole => {
@@ -475,10 +479,12 @@ impl ReadOnlyTree for MountedTree<'_, '_, '_> {
         if !self.data.has_identity() {
             return Err(Refusal::Unsupported);
         }
-        let loaded = self.load(self.names.date(number)?)?;
+        let date = self.names.date(number)?;
+        let loaded = self.load(date)?;
         let object = self.find((number, object), &loaded)?;
-        let xattrs = loaded.chain().tree.extracted(object).xattrs.into_iter();
-        let found = xattrs.into_iter().find(|(it, _)| it == name);
+        let node = loaded.chain().tree.extracted(object);
+        let node = node.map_err(|error| self.refuse(date, &error.into()))?;
+        let found = node.xattrs.into_iter().find(|(it, _)| it == name);
         found.map(|(_, value)| value).ok_or(Refusal::NoAttribute)
     }
 }

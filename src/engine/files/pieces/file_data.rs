@@ -9,6 +9,16 @@ use super::piece::DataPiece;
 pub(super) struct FilePieces(Vec<DataPiece>);
 
 impl FilePieces {
+    /// Takes pieces that are sorted and disjoint.
+    pub(super) fn of(pieces: Vec<DataPiece>) -> Self {
+        Self(pieces)
+    }
+
+    /// Returns all pieces.
+    pub(super) fn all(&self) -> &[DataPiece] {
+        &self.0
+    }
+
     /// Returns the pieces within a range, cut at its ends.
     pub(super) fn within(&self, range: Range<u64>) -> impl Iterator<Item = DataPiece> {
         let first = self.0.partition_point(|piece| piece.end() <= range.start);

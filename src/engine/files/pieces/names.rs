@@ -10,22 +10,42 @@ use crate::model::file_node::ObjectId;
 /// What a name takes in memory, beside its bytes.
 const NAME_COST: u64 = 64;
 
-/// Names in directories, each with a value. A lookup allocates nothing.
+/// Names in directories, each with what it names. A lookup allocates nothing.
 #[derive(Debug)]
-pub(super) struct DirectoryNames<V> {
-    table: HashTable<TreeName<V>>,
+pub(super) struct DirectoryNames {
+    table: HashTable<TreeName>,
     /// Its keys are random: names may be chosen by somebody else.
     hasher: RandomState,
 }
 
+/// A name that is known.
 #[derive(Debug)]
-struct TreeName<V> {
-    directory: ObjectId,
-    name: Box<[u8]>,
-    value: V,
+pub(super) struct TreeName {
+    pub(super) directory: ObjectId,
+    pub(super) name: Box<[u8]>,
+    pub(super) state: NameState,
 }
 
-impl<V> Default for DirectoryNames<V> {
+/// What a name names, if anything, and whether the tree's file says the same. There may be millions: it is one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NameState(i64);
+
+impl NameState {
+    pub(super) fn new(object: Option<ObjectId>, is_written: bool) -> Self {
+        Self(object.map_or(0, |object| object.0 << 1) | i64::from(is_written))
+    }
+
+    pub(super) fn object(self) -> Option<ObjectId> {
+        let number = self.0 >> 1;
+        (number != 0).then_some(ObjectId(number))
+    }
+
+    fn is_written(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+impl Default for DirectoryNames {
     fn default() -> Self {
         Self {
             table: HashTable::new(),
@@ -34,51 +54,72 @@ impl<V> Default for DirectoryNames<V> {
     }
 }
 
-impl<V: Copy> DirectoryNames<V> {
+impl DirectoryNames {
     /// Returns about how many bytes of memory a name takes.
     pub(super) fn cost(name: &[u8]) -> u64 {
         name.len() as u64 + NAME_COST
     }
 
-    /// Returns the value of a name.
-    pub(super) fn get(&self, directory: ObjectId, name: &[u8]) -> Option<V> {
+    /// Returns what is known of a name.
+    pub(super) fn get(&self, directory: ObjectId, name: &[u8]) -> Option<NameState> {
         let hash = self.hasher.hash_one((directory, name));
         let found = self.table.find(hash, |it| it.is(directory, name));
-        found.map(|it| it.value)
+        found.map(|it| it.state)
     }
 
-    /// Sets the value of a name, or removes it with `None`, and returns the value that it had.
-    pub(super) fn set(&mut self, directory: ObjectId, name: &[u8], value: Option<V>) -> Option<V> {
+    /// Sets what is known of a name, or removes it with `None`. Returns whether it was known.
+    pub(super) fn set(
+        &mut self,
+        directory: ObjectId,
+        name: &[u8],
+        state: Option<NameState>,
+    ) -> bool {
         let hash = self.hasher.hash_one((directory, name));
         let hasher = &self.hasher;
-        let is_it = |it: &TreeName<V>| it.is(directory, name);
-        let rehash = |it: &TreeName<V>| hasher.hash_one((it.directory, &*it.name));
-        match (self.table.entry(hash, is_it, rehash), value) {
-            (Entry::Occupied(mut found), Some(value)) => {
-                Some(std::mem::replace(&mut found.get_mut().value, value))
+        let is_it = |it: &TreeName| it.is(directory, name);
+        let rehash = |it: &TreeName| hasher.hash_one((it.directory, &*it.name));
+        match (self.table.entry(hash, is_it, rehash), state) {
+            (Entry::Occupied(mut found), Some(state)) => {
+                found.get_mut().state = state;
+                true
             }
-            (Entry::Occupied(found), None) => Some(found.remove().0.value),
-            (Entry::Vacant(vacant), Some(value)) => {
+            (Entry::Occupied(found), None) => {
+                found.remove();
+                true
+            }
+            (Entry::Vacant(vacant), Some(state)) => {
                 let name = name.into();
                 vacant.insert(TreeName {
                     directory,
                     name,
-                    value,
+                    state,
                 });
-                None
+                false
             }
-            (Entry::Vacant(_), None) => None,
+            (Entry::Vacant(_), None) => false,
         }
     }
 
-    /// Returns all names in no order: the directory, the name and the value.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (ObjectId, &[u8], V)> {
+    /// Returns all names in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &TreeName> {
+        self.table.iter()
+    }
+
+    /// Returns the names of which the tree's file says something else, by directory and name.
+    pub(super) fn unwritten(&self) -> Vec<&TreeName> {
         let names = self.table.iter();
-        names.map(|it| (it.directory, &*it.name, it.value))
+        let mut unwritten: Vec<_> = names.filter(|it| !it.state.is_written()).collect();
+        unwritten.sort_unstable_by_key(|it| (it.directory, &it.name));
+        unwritten
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.table.clear();
     }
 }
 
-impl<V> TreeName<V> {
+impl TreeName {
     fn is(&self, directory: ObjectId, name: &[u8]) -> bool {
         self.directory == directory && *self.name == *name
     }
