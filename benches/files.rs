@@ -1,14 +1,19 @@
 //! How long the file index of a source takes to build, how large it is, and how long its answers take.
 //!
 //!     cargo bench --bench files -- [FILES [DATES [DIRECTORY]]]
+//!     cargo bench --bench files -- pieces [FILES [MIB [DIRECTORY]]]
 //!
 //! The contents are made up: a full of so many paths (1,000,000), of which one in twelve is a directory, and then an
 //! incremental for each other date (20 in all) that changes, adds or deletes one path in a hundred. At the end comes a second full. What a
 //! load takes includes reading the contents from a file and replaying them. A question opens the index each time, as a
 //! command does; the figure is the median of five. Nothing asserts a time.
+//!
+//! With `pieces`, it is the replay that `extract` makes, within so many MiB of memory (384).
 
 #[path = "files/contents.rs"]
 mod contents;
+#[path = "files/pieces.rs"]
+mod pieces;
 #[path = "files/questions.rs"]
 mod questions;
 
@@ -33,7 +38,15 @@ fn main() {
     // `cargo bench` adds an option of its own.
     let mut given = std::env::args()
         .skip(1)
-        .filter(|word| !word.starts_with("--"));
+        .filter(|word| !word.starts_with("--"))
+        .peekable();
+    if given.next_if(|word| word == "pieces").is_some() {
+        let files: u64 = given.next().map_or(1_000_000, |word| word.parse().unwrap());
+        let limit = given.next().map_or(384, |word| word.parse().unwrap());
+        let place = given.next().map_or_else(std::env::temp_dir, PathBuf::from);
+        let directory = tempfile::tempdir_in(place).unwrap();
+        return pieces::replay(&MadeUpTree { files }, limit, directory.path());
+    }
     let files: u64 = given.next().map_or(1_000_000, |word| word.parse().unwrap());
     let dates: u64 = given.next().map_or(20, |word| word.parse().unwrap());
     let place = given.next().map_or_else(std::env::temp_dir, PathBuf::from);

@@ -62,9 +62,7 @@ impl TreeFileError {
                 source.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
             ),
-            Self::Sql { source, .. } => {
-                source.0.sqlite_error_code() == Some(ErrorCode::DiskFull)
-            }
+            Self::Sql { source, .. } => source.0.sqlite_error_code() == Some(ErrorCode::DiskFull),
             Self::Damaged { .. } => false,
         }
     }
@@ -157,10 +155,7 @@ impl TreeFile {
     }
 
     /// Returns the names in a directory, by their bytes.
-    pub fn names_in(
-        &self,
-        directory: ObjectId,
-    ) -> Result<Vec<(Vec<u8>, ObjectId)>, TreeFileError> {
+    pub fn names_in(&self, directory: ObjectId) -> Result<Vec<(Vec<u8>, ObjectId)>, TreeFileError> {
         let read = || -> rusqlite::Result<Vec<(Vec<u8>, ObjectId)>> {
             let mut all = self.connection.prepare_cached(
                 "SELECT name, object FROM name WHERE directory = ?1 ORDER BY name",

@@ -9,6 +9,7 @@ mod contents;
 mod extract_command;
 mod extract_target;
 mod extracted;
+mod full_index;
 mod mounted;
 mod oracle;
 mod replay_rules;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{archive, io};
 use crate::error::{Error, ExtractError};
+use crate::files_db::TreeFileError;
 
 pub(super) fn samples() -> Vec<Error> {
     let path = || PathBuf::from("/path");
@@ -17,6 +18,15 @@ pub(super) fn samples() -> Vec<Error> {
             archive: archive(),
             limit: 402_653_184,
         },
+        ExtractError::TreeFile(TreeFileError::Make {
+            directory: path(),
+            source: std::io::ErrorKind::StorageFull.into(),
+        }),
+        ExtractError::TreeFile(TreeFileError::Make {
+            directory: path(),
+            source: io(),
+        }),
+        ExtractError::TreeFile(TreeFileError::Damaged { directory: path() }),
         ExtractError::DataLost { lost: 3 },
         ExtractError::NotAllKept {
             left_out: 1,

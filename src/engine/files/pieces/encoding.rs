@@ -74,7 +74,10 @@ pub(super) fn put_facts(out: &mut Vec<u8>, inode: &TreeInode, xattrs: &Xattrs) {
     if let Some(special) = &inode.special {
         put(out, special.rdev);
         // One more than its length: 0 is none.
-        put(out, special.target.as_ref().map_or(0, |it| it.len() as u64 + 1));
+        put(
+            out,
+            special.target.as_ref().map_or(0, |it| it.len() as u64 + 1),
+        );
         out.extend_from_slice(special.target.as_deref().unwrap_or_default());
     }
 }

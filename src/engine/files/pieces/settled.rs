@@ -31,10 +31,7 @@ impl TreeStore {
     }
 
     /// Returns the size and the pieces of a file.
-    pub(super) fn read_data(
-        &self,
-        object: ObjectId,
-    ) -> Result<(u64, DataHere<'_>), TreeFileError> {
+    pub(super) fn read_data(&self, object: ObjectId) -> Result<(u64, DataHere<'_>), TreeFileError> {
         let Some(stored) = &self.file else {
             let inode = &self.new[index(object)];
             return Ok((inode.size, DataHere::Borrowed(&inode.data)));
@@ -67,10 +64,7 @@ impl TreeStore {
         name: &[u8],
     ) -> Result<Option<ObjectId>, TreeFileError> {
         match &self.file {
-            None => Ok(self
-                .names
-                .get(directory, name)
-                .and_then(NameState::object)),
+            None => Ok(self.names.get(directory, name).and_then(NameState::object)),
             Some(stored) => lock(stored).file.name(directory, name),
         }
     }
