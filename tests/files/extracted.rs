@@ -6,6 +6,14 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use coldchain::config::Config;
+use coldchain::engine::{
+    AllNames, AtOnce, ExtractOptions, ExtractTarget, Extracting, Extraction, OpenSource,
+    OtherPlaces, ReadChain, RunContext, StateDir, Which, plan_details,
+};
+use coldchain::progress::Quiet;
+use coldchain::seal::Identities;
+
 use super::busy_tree::BusyTree;
 use super::oracle::{Found, find};
 use crate::common::from_env;
@@ -93,6 +101,61 @@ impl Chain {
     }
 }
 
+/// Extracts all of a date within so many bytes of memory for its names and pieces, which do not fit: they go to disk.
+fn extract_within(machine: &Machine, limit: u64, date: &str, to: &Path) {
+    let path = machine.path("config.toml");
+    let config = Config::parse(&fs::read_to_string(&path).unwrap(), &path).unwrap();
+    let (source, context) = (&config.sources[0], RunContext::real(&Quiet));
+    let catalog = StateDir::new(&config.state_dir).catalog().unwrap();
+    let (plan, _) = plan_details(
+        source,
+        Some(date.parse().unwrap()),
+        Which::Visible,
+        &catalog,
+    )
+    .unwrap();
+    let identities = Identities::from_file(&machine.path("kit"), &|_| None).unwrap();
+    let chain = ReadChain::of_plan_within(
+        limit,
+        (&config, source),
+        &plan,
+        (&identities, "kit"),
+        &catalog,
+        context,
+    );
+    let chain = chain.unwrap();
+    assert!(chain.tree.is_on_disk());
+    let names = AllNames::of(&chain.tree).select(&[Vec::new()]).unwrap();
+    let extraction = Extraction::plan(chain, names).unwrap();
+    let open = OpenSource {
+        config: source,
+        row: catalog.source(&source.name).unwrap().unwrap(),
+        store: context.open(config.store_of(source).unwrap()).unwrap(),
+    };
+    let others = OtherPlaces::beside((&config, source), (None, false), &catalog, &Quiet).unwrap();
+    let extracting = Extracting {
+        source: &open,
+        extraction: &extraction,
+        class: None,
+        others: &others,
+        at_once: AtOnce {
+            asked_for: 2,
+            memory_limit: 128 << 20,
+        },
+        observer: &Quiet,
+        interrupt: context.interrupt,
+    };
+    let target = ExtractTarget::open(
+        to,
+        "within",
+        &extraction.selection.entries,
+        ExtractOptions { devices: true },
+        context.interrupt,
+    );
+    let end = extracting.extract(target.unwrap(), &catalog).unwrap();
+    assert!(end.lost.is_empty(), "{end:?}");
+}
+
 /// What is compared of an extracted tree: all but inode numbers and the times of changes.
 fn comparable(root: &Path, onto: Onto) -> BTreeMap<Vec<u8>, (Found, Vec<u8>)> {
     let mut links: BTreeMap<u64, u64> = BTreeMap::new();
@@ -155,6 +218,11 @@ fn check(chain: &Chain, onto: Onto, as_received: bool) {
         let whole = to.join(date);
         chain.extract(onto, &format!("/ --date {date} --to"), &[&whole]);
         compare((&expected, onto), &whole, &what);
+        // The same again with names and pieces on disk: all that is changed, and then only what is too much.
+        let limit = if date == DATES[1] { 1 } else { 10_000 };
+        let by_disk = to.join(format!("{date} by disk"));
+        extract_within(&chain.machine, limit, date, &by_disk);
+        compare((&expected, onto), &by_disk, &format!("{what}, by disk"));
         // Some paths alone.
         let paths: Vec<Vec<u8>> = find(&expected)
             .into_keys()

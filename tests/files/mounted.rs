@@ -1,6 +1,10 @@
 //! Archives as a filesystem, mounted by the program: what other programs find in it.
 
 mod ends;
+mod hostile_index;
+mod meanwhile;
+mod others;
+mod places;
 mod readers;
 mod refused;
 mod whole;

@@ -5,6 +5,7 @@ mod common;
 
 mod away;
 mod disks;
+mod given_up;
 mod hostile;
 mod local_rules;
 mod mounted_apart;

@@ -21,13 +21,13 @@ const STEP: usize = 48 << 10;
 const LARGE: usize = 5 << 20;
 
 /// A machine without btrfs, whose source `home` has a full of 2024-01-01 and an incremental of 2024-01-07.
-pub(super) struct Archived {
-    pub(super) machine: Machine,
-    pub(super) server: S3Server,
+pub(crate) struct Archived {
+    pub(crate) machine: Machine,
+    pub(crate) server: S3Server,
     /// The regular files of the full, by path.
-    pub(super) full: BTreeMap<&'static str, Vec<u8>>,
+    pub(crate) full: BTreeMap<&'static str, Vec<u8>>,
     /// Those of the incremental.
-    pub(super) newest: BTreeMap<&'static str, Vec<u8>>,
+    pub(crate) newest: BTreeMap<&'static str, Vec<u8>>,
 }
 
 /// Writes a file as the kernel does: a run of commands.
@@ -41,12 +41,12 @@ fn write(mut stream: StreamBuilder, path: &str, data: &[u8]) -> StreamBuilder {
 
 impl Archived {
     /// Archives with these further lines in the table of the store.
-    pub(super) fn new(lines: &str) -> Self {
+    pub(crate) fn new(lines: &str) -> Self {
         Self::with_lines(lines, "")
     }
 
     /// The same with further lines of the source.
-    pub(super) fn with_lines(lines: &str, of_source: &str) -> Self {
+    pub(crate) fn with_lines(lines: &str, of_source: &str) -> Self {
         let server = S3Server::new();
         let machine = Machine::fed(None);
         fs::remove_file(machine.path("state/catalog.db")).unwrap();
@@ -68,7 +68,7 @@ impl Archived {
     }
 
     /// Archives in a directory.
-    pub(super) fn in_directory() -> Self {
+    pub(crate) fn in_directory() -> Self {
         Self::fed(Machine::fed(None), S3Server::new())
     }
 
@@ -130,18 +130,18 @@ impl Archived {
         assert_eq!(run.code, Some(0), "{run:?}");
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.machine.path(name)
     }
 
     /// Runs `extract` with the kit.
-    pub(super) fn extract(&self, words: &str) -> Run {
+    pub(crate) fn extract(&self, words: &str) -> Run {
         self.machine
             .run(&format!("extract home --identity $T/kit {words}"))
     }
 
     /// The keys of segments, in order.
-    pub(super) fn segments(&self) -> Vec<String> {
+    pub(crate) fn segments(&self) -> Vec<String> {
         let keys = self.server.objects(BUCKET);
         let keys = keys.into_keys();
         keys.filter(|key| is_segment(key)).collect()
@@ -149,7 +149,7 @@ impl Archived {
 }
 
 /// Requires that a directory has these regular files, with their data, and returns all paths in it.
-pub(super) fn holds(directory: &Path, files: &BTreeMap<&str, Vec<u8>>) {
+pub(crate) fn holds(directory: &Path, files: &BTreeMap<&str, Vec<u8>>) {
     for (path, data) in files {
         let found =
             fs::read(directory.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));

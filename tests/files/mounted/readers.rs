@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::thread;
 
@@ -143,35 +141,4 @@ fn a_store_that_is_gone_is_an_error_and_names_stay() {
         "{}",
         run.stderr
     );
-}
-
-/// A user who is not root.
-const OTHER: u32 = 65_534;
-
-#[test]
-fn other_users_are_let_in_only_if_asked_and_as_far_as_modes_allow() {
-    let machine = archived(LIVE_CONFIG, &["2026-11-07"], |live, _| {
-        use std::os::unix::fs::PermissionsExt as _;
-        for (name, mode) in [("open", 0o644), ("closed", 0o600)] {
-            fs::write(live.join(name), name).unwrap();
-            fs::set_permissions(live.join(name), fs::Permissions::from_mode(mode)).unwrap();
-        }
-    });
-    let Some(machine) = machine else { return };
-    fs::set_permissions(machine.path(""), fs::Permissions::from_mode(0o755)).unwrap();
-    let as_other = |path: std::path::PathBuf| {
-        let mut command = Command::new("cat");
-        command.uid(OTHER).gid(OTHER).env("LC_ALL", "C").arg(path);
-        command
-    };
-    let mounted = Mounted::new(&machine);
-    let open = mounted.date("2026-11-07").join("open");
-    assert!(failed(&mut as_other(open)).contains("Permission denied"));
-    mounted.end_by(Signal::INT).is(0, "", "");
-    let mounted = Mounted::with(&machine, "--identity $T/kit --allow-other");
-    let date = mounted.date("2026-11-07");
-    assert_eq!(ran(&mut as_other(date.join("open"))), "open");
-    assert!(failed(&mut as_other(date.join("closed"))).contains("Permission denied"));
-    assert_eq!(fs::read(date.join("closed")).unwrap(), b"closed");
-    mounted.end_by(Signal::INT).is(0, "", "");
 }
