@@ -1,5 +1,7 @@
 //! The local index of files: what each archive of a source held, in one SQLite file for each source. It is derived from the
 //! contents of the archives, and can be deleted at any time. The tables are in `schema/files/`.
+//!
+//! Beside it, [`TreeFile`]: the temporary file of a replay that does not fit into memory.
 
 mod archives;
 mod error;

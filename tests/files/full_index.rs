@@ -7,7 +7,7 @@ use crate::common::stream_builder::StreamBuilder;
 use crate::common::tmpfs::Tmpfs;
 use crate::common::whole::visible_streams;
 
-const FILES: usize = 20_000;
+const FILES: usize = 10_000;
 
 /// A full with so many empty files that its index takes megabytes.
 fn stream() -> Vec<u8> {
@@ -17,7 +17,7 @@ fn stream() -> Vec<u8> {
 }
 
 fn name(at: usize) -> String {
-    format!("a file with a name of some length {at:05}")
+    format!("a file with a name of some length, so that the index is large {at:05}")
 }
 
 /// A machine that indexes, whose state directory is a disk of its own, of 16 MiB.

@@ -22,9 +22,14 @@ fn in_two_places() -> Option<Machine> {
         "store = \"disk\"\n",
         "store = \"disk\"\ncopies = [\"second\"]\n",
     ) + "[store.second]\ntype = \"dir\"\npath = \"$T/second\"\n";
-    archived(&config, &[DATE], |live, _| {
+    let machine = archived(LIVE_CONFIG, &[DATE], |live, _| {
         fs::write(live.join("file"), data()).unwrap();
-    })
+    })?;
+    machine.write_config(&config);
+    fs::create_dir(machine.path("second")).unwrap();
+    let run = machine.run("copy home --to second --quiet");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    Some(machine)
 }
 
 /// Damages the middle of each segment and contents in a place.
@@ -51,7 +56,13 @@ fn what_is_damaged_at_home_comes_from_the_copy() {
     damage(&machine.path("store"));
     let mounted = Mounted::new(&machine);
     assert!(fs::read(mounted.date(DATE).join("file")).unwrap() == data());
-    mounted.end_by(Signal::INT).is(0, "", "");
+    let run = mounted.end_by(Signal::INT);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    for line in run.stderr.lines() {
+        assert!(line.starts_with("warning: home: frame "), "{line}");
+        let taken = "in file://$T/store; took it from the copy in file://$T/second";
+        assert!(line.ends_with(taken), "{line}");
+    }
 }
 
 #[test]
