@@ -7,9 +7,9 @@ use crate::common::stream_builder::StreamBuilder;
 use crate::common::tmpfs::Tmpfs;
 use crate::common::whole::visible_streams;
 
-const FILES: usize = 10_000;
+const FILES: usize = 4_000;
 
-/// A full with so many empty files that its index takes megabytes.
+/// A full with so many empty files that its index takes a megabyte.
 fn stream() -> Vec<u8> {
     let full = StreamBuilder::header(1).subvol(b"2024-01-01", [1; 16], 10);
     let named = (0..FILES).fold(full, |stream, at| stream.mkfile(name(at).as_bytes()));
@@ -70,7 +70,7 @@ fn a_disk_that_is_full_while_the_index_is_made_costs_the_index_alone() {
         if is_indexed {
             break;
         }
-        free += 768;
+        free += 384;
     }
     assert!(
         warned > 0,
