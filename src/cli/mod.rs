@@ -3,6 +3,7 @@
 mod archive;
 mod catalog;
 mod copy;
+mod cost;
 mod extract;
 mod files;
 mod import;
@@ -35,6 +36,7 @@ use crate::store::RateLimit;
 pub use archive::{Backup, Decide, Forget, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
 pub use copy::Copy;
+pub use cost::Cost;
 pub use extract::Extract;
 pub use files::{Get, History, Yesterday};
 pub use import::{Import, ImportBtrsend};
@@ -182,6 +184,8 @@ pub enum Command {
     Plan(Plan),
     /// Chains and their archives: kind, date, parent, sizes, state, expiry
     List(List),
+    /// What is stored costs each month, what the months to come will cost, and what a restore would
+    Cost(Cost),
     /// All that is known of one archive
     Show(Show),
     /// Bring an archived date back

@@ -7,6 +7,7 @@ pub(crate) mod attended;
 pub(crate) mod backup;
 mod catalog;
 pub(crate) mod copy;
+mod cost;
 mod decide;
 mod diff;
 mod doctor;
@@ -88,6 +89,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::MirrorServer(args) => mirror_server::run(&args),
         Command::Plan(args) => plan::run(&args, everywhere),
         Command::List(args) => list::run(&args, everywhere),
+        Command::Cost(args) => cost::run(&args, everywhere),
         Command::Show(args) => show::run(&args, everywhere),
         Command::Restore(args) => restore::run(&args, everywhere),
         Command::Import(command) => import::run(&command, everywhere),

@@ -12,9 +12,7 @@ use super::error::{ConfigError, Fault, Unknown};
 use super::size;
 use crate::model::SourceName;
 use crate::model::ids::parse_date;
-use crate::model::segment::{FRAME_BYTES, LARGEST_SEGMENT_BYTES};
-
-const SEGMENT_BYTES: RangeInclusive<u64> = 16 << 20..=LARGEST_SEGMENT_BYTES;
+use crate::model::segment::is_segment_size;
 
 /// The file.
 #[derive(Clone, Copy)]
@@ -260,7 +258,7 @@ impl<'a> Field<'a> {
         self.value
             .as_str()
             .and_then(size::parse)
-            .filter(|bytes| SEGMENT_BYTES.contains(bytes) && bytes.is_multiple_of(FRAME_BYTES))
+            .filter(|bytes| is_segment_size(*bytes))
             .ok_or_else(|| {
                 self.unfit("a size like \"128MiB\", from 16MiB to 1GiB in steps of 4MiB")
             })

@@ -64,7 +64,12 @@ pub use copy::moved_away::{MovedAway, moved_away};
 pub use copy::places::ReadablePlace;
 pub use copy::run::copy;
 pub use copy::target::{copy_store, refuse_move_into_vault};
+pub use cost::archives::{ArchiveCost, archive_costs};
+pub use cost::forecast::{
+    CostForecast, ForecastSpan, NoForecast, OtherwiseForecast, StoredOtherwise, foresee_cost,
+};
 pub use cost::monthly::monthly_cost;
+pub use cost::restoring::{NewestRestore, RestoreCostAt, restore_costs};
 pub use doctor::{StoreReport, doctor};
 pub use files::attributes::NotKept;
 pub use files::contents::attach::{ContentsMade, ContentsRequest, make_contents};

@@ -13,6 +13,15 @@ pub const DEFAULT_SEGMENT_BYTES: u64 = 128 << 20;
 /// The most raw bytes that a segment may be configured to have: 1 GiB.
 pub const LARGEST_SEGMENT_BYTES: u64 = 1 << 30;
 
+/// The fewest raw bytes that a segment may be configured to have: 16 MiB.
+const SMALLEST_SEGMENT_BYTES: u64 = 16 << 20;
+
+/// Returns whether a segment may be configured to have so many raw bytes: whole frames, within the limits.
+pub fn is_segment_size(bytes: u64) -> bool {
+    (SMALLEST_SEGMENT_BYTES..=LARGEST_SEGMENT_BYTES).contains(&bytes)
+        && bytes.is_multiple_of(FRAME_BYTES)
+}
+
 /// The most segments of an archive: its ledger entry names each, and has a limit.
 pub const MOST_SEGMENTS: u32 = 500_000;
 

@@ -60,6 +60,8 @@
 //!
 //! # Prices
 //!
+//! The months to come are the nights to come, carried out in numbers: see [`forecast`](mod@forecast).
+//!
 //! The cost of a restore is estimated from a dated table of list prices, which the config can override. Sums
 //! are integers and are rounded up, so that no estimate passes a limit unseen.
 
@@ -75,6 +77,7 @@ pub mod describe_copy_cost;
 pub mod describe_cost;
 mod due;
 pub mod facts;
+pub mod forecast;
 pub mod history;
 pub mod imported;
 pub mod left_in_vault;
@@ -115,6 +118,11 @@ pub use describe_copy_cost::describe_copy_cost;
 pub use describe_cost::describe_cost;
 pub use due::nothing_missed;
 pub use facts::{Action, Facts, Request, SendParentSnapshot};
+pub use forecast::{
+    ArchiveSizes, CopyWay, ForecastFacts, ForecastMonth, ForecastPlace, Growth, JUDGED_BY,
+    KeptArchive, MonthCost, PlaceForecast, SMALL_OBJECT_BYTES, SizeModel, SourceForecast, forecast,
+    forecast_until, objects_of,
+};
 pub use history::{ArchiveFacts, Chain, Condition, History, ListedAsOf, Verification};
 pub use imported::{
     BrokenChain, CheckedImport, ImportRefusal, ImportVault, ImportedArchive, chain_of,

@@ -4,7 +4,7 @@ use chrono::{Datelike, NaiveDate};
 
 use super::backup::{BackupPlan, plan_night};
 use super::facts::{Facts, Request, SendParentSnapshot};
-use super::history::History;
+use super::history::{ArchiveFacts, History};
 use super::schedule::Schedule;
 use crate::model::Sha256;
 
@@ -48,9 +48,7 @@ pub enum Archived {
 /// Changes a history as if a plan had been carried out: adds the archive as sound and verified, and removes
 /// the expired chains. The archive's id is made up, and is the same every time.
 pub fn carry_out(plan: &BackupPlan, history: &mut History, recipients: Sha256) -> Archived {
-    // A date has one archive, so its day number is enough to tell the ids apart.
-    let nonce = u64::from(plan.date.num_days_from_ce().unsigned_abs());
-    let archive = plan.action.outcome(plan.date, recipients, nonce);
+    let archive = archive_of(plan, recipients);
     let archived = match archive {
         Some(_) => Archived::Yes,
         None => Archived::No,
@@ -61,6 +59,13 @@ pub fn carry_out(plan: &BackupPlan, history: &mut History, recipients: Sha256) -
         history.archives.retain(|archive| !expired(archive.chain));
     }
     archived
+}
+
+/// Returns the archive that a plan makes, with its made-up id; `None` if it makes none.
+pub fn archive_of(plan: &BackupPlan, recipients: Sha256) -> Option<ArchiveFacts> {
+    // A date has one archive, so its day number is enough to tell the ids apart.
+    let nonce = u64::from(plan.date.num_days_from_ce().unsigned_abs());
+    plan.action.outcome(plan.date, recipients, nonce)
 }
 
 #[cfg(test)]

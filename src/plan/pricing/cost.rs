@@ -113,6 +113,12 @@ pub struct TierCost {
     pub tier: Tier,
     /// Cost of the requests, the bytes, and the copies for as long as they stay readable.
     pub usd: Usd,
+    /// The part of it that is for the requests: one for each segment.
+    pub requests: Usd,
+    /// The part of it that is for the bytes.
+    pub retrieval: Usd,
+    /// The part of it that is for the copies.
+    pub copies: Usd,
     /// Time until everything is readable, by [`StorageClass::thaw_time`].
     pub until_readable: Duration,
 }
@@ -181,26 +187,28 @@ fn price_tiers(stored: &[Stored], thaw_days: u32, prices: &Prices) -> Vec<TierCo
     }
     let copies = prices.class(StorageClass::Standard).gb_month;
     let thaw = |tier: Tier| {
-        let mut usd = Usd::default();
-        let mut until_readable = Duration::ZERO;
+        let mut cost = TierCost {
+            tier,
+            usd: Usd::default(),
+            requests: Usd::default(),
+            retrieval: Usd::default(),
+            copies: Usd::default(),
+            until_readable: Duration::ZERO,
+        };
         for stored in &cold {
             let asked = prices.tier(stored.class, tier)?;
             let bytes = stored.bytes_to_thaw();
             if stored.class.bills_thawed_copies() {
-                usd = usd + copies.of_holding(bytes, thaw_days);
+                cost.copies = cost.copies + copies.of_holding(bytes, thaw_days);
             }
-            usd = usd
-                + asked.per_gb.of_bytes(bytes)
-                + asked
-                    .per_1000_requests
-                    .of_requests(stored.segments_to_thaw());
-            until_readable = until_readable.max(stored.class.thaw_time(tier)?);
+            cost.retrieval = cost.retrieval + asked.per_gb.of_bytes(bytes);
+            let requests = stored.segments_to_thaw();
+            cost.requests = cost.requests + asked.per_1000_requests.of_requests(requests);
+            let until = stored.class.thaw_time(tier)?;
+            cost.until_readable = cost.until_readable.max(until);
         }
-        Ok::<_, TierRefused>(TierCost {
-            tier,
-            usd,
-            until_readable,
-        })
+        cost.usd = cost.requests + cost.retrieval + cost.copies;
+        Ok::<_, TierRefused>(cost)
     };
     Tier::ALL
         .into_iter()

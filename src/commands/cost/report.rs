@@ -1,0 +1,214 @@
+//! Costs as text.
+
+use std::fmt::Write as _;
+
+use super::answer::{CostAnswer, NOT_INCLUDED, SourceCosts, of_whole_months};
+use super::forecast::{usd, write_forecast};
+use super::table::TextTable;
+use crate::commands::output::count;
+use crate::engine::{ArchiveCost, NewestRestore};
+use crate::model::size::Bytes;
+use crate::plan::pricing::prices::PriceOrigin;
+use crate::plan::{PlaceCost, Pricing, Usd};
+
+/// Why a write can't fail here.
+const NO_FAILURE: &str = "writing to a string does not fail";
+
+/// Days after which the table of prices is called old.
+const OLD_DAYS: i64 = 365;
+
+pub(super) fn to_text(answer: &CostAnswer<'_>) -> String {
+    let mut text = String::new();
+    for (at, costs) in answer.sources.iter().enumerate() {
+        if at > 0 {
+            text.push('\n');
+        }
+        write_source(&mut text, costs, answer);
+    }
+    if answer.sources.len() > 1 {
+        write_all(&mut text, answer);
+    }
+    write_notes(&mut text, answer);
+    text
+}
+
+fn write_source(text: &mut String, costs: &SourceCosts<'_>, answer: &CostAnswer<'_>) {
+    let name = &costs.source.name;
+    if costs.places.is_empty() {
+        writeln!(text, "{name}: nothing has been archived yet").expect(NO_FAILURE);
+        return;
+    }
+    let sum = usd(costs.usd_a_month());
+    writeln!(text, "{name}: USD {sum} a month").expect(NO_FAILURE);
+    write_now(text, &costs.places);
+    if let Some(archives) = &costs.archives {
+        write_archives(text, archives);
+    }
+    match &costs.forecast {
+        Ok(foreseen) => write_forecast(text, foreseen, answer),
+        Err(reason) => {
+            writeln!(text, "  no forecast: {}", reason.in_words()).expect(NO_FAILURE);
+        }
+    }
+    for at_place in &costs.restore {
+        match &at_place.restore {
+            Ok(restore) => write_restore(text, &at_place.name, restore),
+            Err(why) => {
+                writeln!(text, "  no restore from {}: {why}", at_place.name).expect(NO_FAILURE);
+            }
+        }
+    }
+}
+
+/// Writes what is there, by place, part and class.
+fn write_now(text: &mut String, places: &[PlaceCost]) {
+    let mut table = TextTable::new("<<>>>");
+    for place in places {
+        let role = if place.is_home { "home" } else { "copy" };
+        let sum = usd(place.usd_a_month());
+        let bytes = Bytes(place.bytes()).to_string();
+        let name = format!("{role} {}", place.name);
+        table.row([name, String::new(), String::new(), bytes, sum]);
+        for cost in &place.kept {
+            let kept = &cost.kept;
+            table.row([
+                format!("  {}", kept.part.as_str()),
+                kept.class.to_string(),
+                count(kept.objects, "object"),
+                Bytes(kept.bytes).to_string(),
+                usd(cost.usd),
+            ]);
+        }
+    }
+    *text += &table.lines("  ");
+}
+
+fn write_archives(text: &mut String, archives: &[ArchiveCost]) {
+    let mut table = TextTable::new("<<<>>");
+    for archive in archives {
+        let retired = if archive.is_retired { ", retired" } else { "" };
+        table.row([
+            archive.place.clone(),
+            archive.id.to_string(),
+            format!("{}{retired}", archive.class),
+            Bytes(archive.bytes).to_string(),
+            usd(archive.usd),
+        ]);
+    }
+    *text += "  each archive, a month\n";
+    *text += &table.lines("    ");
+}
+
+fn write_restore(text: &mut String, place: &str, restore: &NewestRestore) {
+    let cost = &restore.estimate.cost;
+    writeln!(
+        text,
+        "  to restore {} from {place}: {}, {}, {}",
+        restore.date,
+        count(restore.archives as u64, "archive"),
+        count(restore.segments, "segment"),
+        Bytes(restore.sealed_bytes),
+    )
+    .expect(NO_FAILURE);
+    match restore.estimate.pricing {
+        Pricing::Free => *text += "    free of charge\n",
+        Pricing::Unknown => *text += "    the prices of this store are not known\n",
+        Pricing::Known => *text += &restore_table(restore).lines("    "),
+    }
+    if !cost.tiers.is_empty() && restore.estimate.pricing == Pricing::Known {
+        let days = count(cost.thaw_days.into(), "day");
+        writeln!(text, "    thawed copies stay readable {days}").expect(NO_FAILURE);
+    }
+}
+
+fn restore_table(restore: &NewestRestore) -> TextTable {
+    let cost = &restore.estimate.cost;
+    let mut table = TextTable::new("<>>>>>>");
+    table.head([
+        "tier",
+        "hours",
+        "requests",
+        "retrieval",
+        "thawed copies",
+        "egress",
+        "sum",
+    ]);
+    let gets: Usd = cost.classes.iter().map(|class| class.gets).sum();
+    let reads: Usd = cost.classes.iter().map(|class| class.retrieval).sum();
+    let mut row = |tier: &str, hours: f64, requests: Usd, retrieval: Usd, copies: Usd| {
+        let sum = requests + retrieval + copies + cost.egress;
+        let sums = [requests, retrieval, copies, cost.egress, sum];
+        let first = [tier.to_owned(), hours.to_string()];
+        table.row(first.into_iter().chain(sums.map(|usd| usd.to_string())));
+    };
+    for thaw in &cost.tiers {
+        let (requests, retrieval) = (thaw.requests + gets, thaw.retrieval + reads);
+        let tier = thaw.tier.as_str();
+        row(tier, thaw.hours(), requests, retrieval, thaw.copies);
+    }
+    if cost.tiers.is_empty() {
+        row("at once", 0.0, gets, reads, Usd::default());
+    }
+    table
+}
+
+fn write_all(text: &mut String, answer: &CostAnswer<'_>) {
+    let (now, all_known) = answer.now();
+    let mut total = Usd::default();
+    let mut all_foreseen = true;
+    for costs in &answer.sources {
+        let Ok(foreseen) = &costs.forecast else {
+            all_foreseen &= costs.places.is_empty();
+            continue;
+        };
+        for place in &foreseen.forecast.places {
+            let costs = place.costs.as_deref().unwrap_or_default();
+            total = total + of_whole_months(&foreseen.forecast.months, costs).sum();
+        }
+    }
+    let but = match (all_known, all_foreseen) {
+        (true, true) => "",
+        (true, false) => ", without sources that have no forecast",
+        (false, true) => ", without stores that have no known prices",
+        (false, false) => {
+            ", without sources that have no forecast and stores that have no known prices"
+        }
+    };
+    let months = count(answer.span.months.into(), "month");
+    writeln!(
+        text,
+        "\nall sources: USD {now} a month, {total} in the next {months}{but}"
+    )
+    .expect(NO_FAILURE);
+}
+
+fn write_notes(text: &mut String, answer: &CostAnswer<'_>) {
+    let of = &answer.prices.of;
+    writeln!(text, "\nestimate in US dollars by {of}").expect(NO_FAILURE);
+    let age = (answer.span.first - of.date).num_days();
+    if age > OLD_DAYS {
+        writeln!(
+            text,
+            "these prices are {age} days old: compare them with a bill"
+        )
+        .expect(NO_FAILURE);
+    }
+    if !answer.with_notes {
+        return;
+    }
+    if of.origin == PriceOrigin::BuiltIn {
+        *text += "(a list built into this program: compare it with https://aws.amazon.com/s3/pricing/,\n\
+                  and put what differs into [prices] of the config)\n";
+    }
+    for store in answer.without_prices() {
+        writeln!(
+            text,
+            "not known are the prices of {store}; [prices] can give them"
+        )
+        .expect(NO_FAILURE);
+    }
+    *text += "not in these sums:\n";
+    for what in NOT_INCLUDED {
+        writeln!(text, "  {what}").expect(NO_FAILURE);
+    }
+}
