@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::chain::{ChainArchive, FramePlace, ReadChain};
+use super::chain::ReadChain;
 use super::frames::{FrameRequest, StoreReads, WantedFrames, plan_frames};
-use super::needs::{Need, by_archive, frames_of, needs_of};
+use super::needs::{Need, NeededOfArchive, by_archive, needs_of};
 use super::wanted::Selection;
 use crate::catalog::Catalog;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::restore::cost::ArchiveReads;
 use crate::engine::restore::fetch::WantedSegment;
-use crate::error::{ContentsFault, Error, in_words};
+use crate::error::{Error, in_words};
 use crate::model::digest::Sha256Hasher;
-use crate::model::file_node::ObjectId;
 use crate::model::{ArchiveId, LedgerId, Sha256};
 
 /// What is extracted, and the frames that have its data.
@@ -22,10 +21,8 @@ pub struct Extraction {
     pub chain: ReadChain,
     /// The names and files.
     pub selection: Selection,
-    /// For each archive of the chain the files that need something of it.
-    files: Vec<Vec<ObjectId>>,
-    /// And its frames that are needed, in order.
-    frames: Vec<Vec<FramePlace>>,
+    /// What is needed of each archive of the chain.
+    needed: Vec<NeededOfArchive>,
 }
 
 /// How much an extraction fetches.
@@ -55,25 +52,22 @@ impl ExtractReads {
 impl Extraction {
     /// Finds the frames that a selection needs.
     pub fn plan(chain: ReadChain, selection: Selection) -> Result<Self, Error> {
-        let files = by_archive(&chain.tree, &selection.files, chain.archives.len())?;
-        let mut frames = Vec::new();
-        for ((number, archive), files) in (0..).zip(&chain.archives).zip(&files) {
-            let needs = needs_of(&chain.tree, files, number)?;
-            let needed = frames_of(archive, &needs).map_err(|need| beyond(archive, &need))?;
-            frames.push(needed);
-        }
+        let needed = by_archive(&chain.tree, &selection.files, &chain.archives)?;
         Ok(Self {
             chain,
             selection,
-            files,
-            frames,
+            needed,
         })
     }
 
     /// Returns what files need of an archive, which is given by its place in the chain.
     pub(super) fn needs(&self, archive: usize) -> Result<Vec<Need>, Error> {
         let number = u32::try_from(archive).expect("a chain is short");
-        Ok(needs_of(&self.chain.tree, &self.files[archive], number)?)
+        Ok(needs_of(
+            &self.chain.tree,
+            &self.needed[archive].files,
+            number,
+        )?)
     }
 
     /// Returns what is fetched, and how much that is from a store that reads ranges.
@@ -83,7 +77,8 @@ impl Extraction {
         catalog: &Catalog,
     ) -> Result<Vec<WantedFrames>, Error> {
         let mut wanted = Vec::new();
-        for (archive, frames) in self.chain.archives.iter().zip(&self.frames) {
+        for (archive, needed) in self.chain.archives.iter().zip(&self.needed) {
+            let frames = &needed.frames;
             if frames.is_empty() {
                 continue;
             }
@@ -125,15 +120,15 @@ impl Extraction {
 
     /// Returns the archives that something is fetched of, the full first.
     pub fn archives(&self) -> Vec<ArchiveId> {
-        let archives = self.chain.archives.iter().zip(&self.frames);
-        let needed = archives.filter(|(_, frames)| !frames.is_empty());
-        needed.map(|(archive, _)| archive.id()).collect()
+        let archives = self.chain.archives.iter().zip(&self.needed);
+        let read = archives.filter(|(_, needed)| !needed.frames.is_empty());
+        read.map(|(archive, _)| archive.id()).collect()
     }
 
     /// Returns the raw bytes of the frames that are needed of an archive.
     pub(super) fn raw_bytes(&self, archive: usize) -> u64 {
         let of = &self.chain.archives[archive];
-        let frames = self.frames[archive].iter();
+        let frames = self.needed[archive].frames.iter();
         let ranges = frames.map(|frame| of.raw_range(*frame));
         ranges.map(|range| range.end - range.start).sum()
     }
@@ -153,18 +148,6 @@ impl Extraction {
         }
         hasher.finish()
     }
-}
-
-/// The error that the contents name bytes which the stream does not have.
-fn beyond(archive: &ChainArchive, need: &Need) -> Error {
-    let span = need.span();
-    Error::Contents(ContentsFault::Unusable {
-        archive: archive.id(),
-        what: format!(
-            "they name the bytes {} to {} of a stream of {} bytes",
-            span.start, span.end, archive.entry.raw_bytes
-        ),
-    })
 }
 
 /// Returns why a frame is lost, if others can still be read; else the error comes back.

@@ -133,6 +133,7 @@ impl<'t> AllNames<'t> {
 struct Selecting<'n, 't> {
     names: &'n AllNames<'t>,
     selection: Selection,
+    /// Files that were met and have more names than one.
     seen: HashSet<ObjectId>,
 }
 
@@ -176,13 +177,14 @@ impl<'n, 't> Selecting<'n, 't> {
         let mut left: Vec<(Option<u32>, Cow<'c, [u8]>, ObjectId)> = vec![(parent, name, object)];
         while let Some((parent, name, object)) = left.pop() {
             let number = self.add(parent, name.into_owned().into(), object, false);
-            match tree.kind_of(object)? {
+            let (kind, size, has_other_names) = tree.facts_of(object)?;
+            match kind {
                 FileType::Directory => {
                     let children = self.names.children(object)?.into_iter().rev();
                     left.extend(children.map(|(name, object)| (Some(number), name, object)));
                 }
-                FileType::RegularFile if self.seen.insert(object) => {
-                    self.selection.bytes += tree.size_of(object)?;
+                FileType::RegularFile if !has_other_names || self.seen.insert(object) => {
+                    self.selection.bytes += size;
                     self.selection.files.push(object);
                 }
                 _ => {}

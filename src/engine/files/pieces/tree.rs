@@ -111,6 +111,13 @@ impl PiecesTree {
         Ok(FileType::from_raw_mode(inode.mode))
     }
 
+    /// Returns the kind of an inode, its size, and whether it has other names. That of a directory means nothing.
+    pub fn facts_of(&self, object: ObjectId) -> Result<(FileType, u64, bool), TreeFileError> {
+        let (inode, _) = self.store.read(object)?;
+        let kind = FileType::from_raw_mode(inode.mode);
+        Ok((kind, inode.size, inode.count > 1))
+    }
+
     /// Returns the size of a file; 0 of anything else.
     pub fn size_of(&self, object: ObjectId) -> Result<u64, TreeFileError> {
         Ok(self.store.read(object)?.0.size)
