@@ -18,7 +18,7 @@ pub use questions::{
     ArchiveSpan, ChangeSpan, FileQuestions, IndexReadError, IndexedArchive, IndexedName,
     IndexedVersion, LinkedVersion, NameFilter, NodeFilter, PathFinder, SubtreeTotals,
 };
-pub use tree_file::{StoredObject, TreeFile, TreeFileError, TreeFileWriter};
+pub use tree_file::{NameBefore, StoredObject, TreeFile, TreeFileError, TreeFileWriter};
 
 #[cfg(test)]
 #[expect(

@@ -84,6 +84,15 @@ pub struct StoredObject {
     pub pieces: Vec<u8>,
 }
 
+/// What a name named in the send parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameBefore {
+    /// Nothing is kept of it: what it names now.
+    AsNow,
+    /// This; `None` if nothing.
+    Was(Option<ObjectId>),
+}
+
 impl TreeFile {
     /// Makes an empty file in a directory, which is made if it is missing. `name`: a name there that nobody uses, for a
     /// moment. SQLite keeps up to `cache` bytes of the file in memory.
@@ -168,20 +177,21 @@ impl TreeFile {
         read().map_err(|error| self.failed("read", error))
     }
 
-    /// Returns what a name named in the send parent, where that is kept: `Some(None)` is nothing.
+    /// Returns what a name named in the send parent.
     pub fn parent_name(
         &self,
         directory: ObjectId,
         name: &[u8],
-    ) -> Result<Option<Option<ObjectId>>, TreeFileError> {
-        self.one(
+    ) -> Result<NameBefore, TreeFileError> {
+        let found = self.one(
             "SELECT object FROM parent_name WHERE directory = ?1 AND name = ?2",
             (directory.0, name),
             |row| {
                 let object: i64 = row.get(0)?;
                 Ok((object != 0).then_some(ObjectId(object)))
             },
-        )
+        )?;
+        Ok(found.map_or(NameBefore::AsNow, NameBefore::Was))
     }
 
     /// Returns the pieces that a file had in the send parent, where they are kept.

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 
+use rustix::process::Signal;
+
 use super::archived::holds;
 use crate::common::machine::{Machine, Run, fed_config};
 use crate::common::stream_builder::StreamBuilder;
 use crate::common::tmpfs::Tmpfs;
+use crate::mounted::Mounted;
 
 /// So many files, each with an extended attribute of so many bytes that is like no other: they need more than
 /// three quarters of the limit.
@@ -84,4 +87,21 @@ fn what_does_not_fit_into_memory_goes_to_disk_and_a_full_disk_says_so() {
     );
     fs::write(machine.path("list"), "file 1").unwrap();
     extract(&machine, "--from-file $T/list --to -").is(0, "file 1", "");
+    drop(small);
+    is_mounted_too(&machine);
+}
+
+fn is_mounted_too(machine: &Machine) {
+    let mounted = Mounted::new(machine);
+    for number in [999_u32, 0, 500] {
+        let path = mounted.date("2024-01-01").join(format!("file {number}"));
+        let data = fs::read(&path).unwrap();
+        assert_eq!(data, format!("file {number}").as_bytes());
+        let mut value = vec![0; ATTRIBUTE + 1];
+        let length = rustix::fs::lgetxattr(&path, "user.large", &mut value[..]).unwrap();
+        assert_eq!(length, ATTRIBUTE);
+        assert_eq!(value[..4], number.to_le_bytes());
+        assert!(value[4..length].iter().all(|byte| *byte == b'x'));
+    }
+    mounted.end_by(Signal::INT).is(0, "", "");
 }

@@ -15,7 +15,7 @@ use super::parent_data::{ENTRY, ParentData};
 use super::places::TreeFilePlaces;
 use super::unwritten::Unwritten;
 use super::xattrs::XattrTable;
-use crate::files_db::TreeFile;
+use crate::files_db::{NameBefore, TreeFile};
 use crate::model::file_node::ObjectId;
 
 /// The part of the limit that SQLite may take besides, and the most that it is given.
@@ -297,18 +297,18 @@ impl TreeStore {
         Ok(before)
     }
 
-    /// Returns what a name named in the send parent, if that is kept.
+    /// Returns what a name named in the send parent.
     pub(super) fn parent_name(
         &mut self,
         directory: ObjectId,
         name: &[u8],
-    ) -> Result<Option<Option<ObjectId>>, PiecesError> {
+    ) -> Result<NameBefore, PiecesError> {
         if let Some(known) = self.parent_names.get(directory, name) {
-            return Ok(Some(known.object()));
+            return Ok(NameBefore::Was(known.object()));
         }
         match &mut self.file {
             Some(stored) => Ok(of(stored).file.parent_name(directory, name)?),
-            None => Ok(None),
+            None => Ok(NameBefore::AsNow),
         }
     }
 

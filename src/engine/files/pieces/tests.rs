@@ -9,6 +9,7 @@ use super::inode::{RareFacts, TreeInode, Xattrs};
 use super::piece::{DataPiece, PieceSource, WriteRun};
 use super::places::TreeFilePlaces;
 use super::store::TreeStore;
+use crate::files_db::NameBefore;
 use crate::model::file_node::ObjectId;
 
 /// Steps of a history, and how often all is compared.
@@ -126,7 +127,7 @@ type Said = (
     TreeInode,
     Xattrs,
     (u64, FilePieces),
-    Vec<[Option<ObjectId>; 3]>,
+    Vec<(Option<ObjectId>, NameBefore)>,
 );
 
 /// Returns an inode without what differs between memory and a file.
@@ -146,11 +147,7 @@ fn said(store: &mut TreeStore, object: ObjectId) -> Said {
     let names = (0..NAMES).map(|number| {
         let name = format!("name {number}").into_bytes();
         let before = store.parent_name(object, &name).unwrap();
-        [
-            store.name(object, &name).unwrap(),
-            before.flatten(),
-            before.map(|_| ObjectId(1)),
-        ]
+        (store.name(object, &name).unwrap(), before)
     });
     let names = names.collect();
     store.make_room(0).unwrap();
@@ -165,7 +162,8 @@ fn read(store: &TreeStore, object: ObjectId) -> Said {
     assert_eq!((size, &*pieces), (again.0, &*again.1));
     let names = (0..NAMES).map(|number| {
         let name = format!("name {number}").into_bytes();
-        [store.read_name(object, &name).unwrap(), None, None]
+        let found = store.read_name(object, &name).unwrap();
+        (found, NameBefore::AsNow)
     });
     let inode = TreeInode {
         data: FilePieces::default(),

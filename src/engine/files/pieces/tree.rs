@@ -9,6 +9,7 @@ use std::ops::Range;
 use rustix::fs::FileType;
 
 use super::error::PiecesError;
+use super::file_data::FilePieces;
 use super::inode::{RareFacts, TreeInode};
 use super::piece::DataPiece;
 use super::places::TreeFilePlaces;
@@ -17,7 +18,7 @@ use super::store::{TreeStore, index};
 use crate::btrfs::{ContentsCommand, StreamHead};
 use crate::engine::files::extract::entries::ExtractedNode;
 use crate::engine::files::replay::tree::FileTree;
-use crate::files_db::TreeFileError;
+use crate::files_db::{NameBefore, TreeFileError};
 use crate::model::Uuid;
 use crate::model::file_node::{Changed, FileNode, ObjectId};
 
@@ -157,8 +158,8 @@ impl PiecesTree {
     pub(super) fn find_in_parent(&mut self, path: &[u8]) -> Result<Option<ObjectId>, PiecesError> {
         walk(path, |directory, name| {
             match self.store.parent_name(directory, name)? {
-                Some(before) => Ok(before),
-                None => self.store.name(directory, name),
+                NameBefore::Was(before) => Ok(before),
+                NameBefore::AsNow => self.store.name(directory, name),
             }
         })
     }
@@ -173,7 +174,7 @@ impl PiecesTree {
         let before = self.store.set_name(directory, name, object)?;
         // What is in a directory that the stream has made was nowhere in the send parent.
         if index(directory) < self.parent_inodes
-            && self.store.parent_name(directory, name)?.is_none()
+            && self.store.parent_name(directory, name)? == NameBefore::AsNow
         {
             self.store.keep_parent_name(directory, name, before);
         }
@@ -298,7 +299,7 @@ impl FileTree for PiecesTree {
                 // The send parent still has it.
                 self.keep_parent_data(object)?;
                 self.store
-                    .resize(object, |inode| inode.data = Default::default())?;
+                    .resize(object, |inode| inode.data = FilePieces::default())?;
             }
         }
         self.store.make_room(0)
