@@ -43,6 +43,10 @@ pub(super) fn run(args: &Cost, everywhere: &Everywhere) -> Result<(), Error> {
         span,
         otherwise,
         prices: &config.prices,
+        with_details: sources.len() == 1
+            || everywhere.verbose
+            || args.archives
+            || otherwise.is_some(),
         with_notes: !everywhere.quiet,
     };
     if costs.has_no_archive() {

@@ -24,6 +24,8 @@ pub(super) struct CostAnswer<'a> {
     pub(super) span: ForecastSpan,
     pub(super) otherwise: Option<StoredOtherwise>,
     pub(super) prices: &'a Prices,
+    /// Whether the text has all of each source, or a line for each place.
+    pub(super) with_details: bool,
     /// Whether the answer says what is not in the sums.
     pub(super) with_notes: bool,
 }

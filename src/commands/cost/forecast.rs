@@ -55,14 +55,15 @@ fn write_otherwise(
     let class = asked.and_then(|asked| asked.class);
     let size = asked.and_then(|asked| asked.segment_bytes);
     let how: Vec<String> = [
-        class.map(|class| format!("home had always been in {class}")),
-        size.map(|bytes| format!("segments had always been of {}", Bytes(bytes))),
+        class.map(|class| format!("home in {class}")),
+        size.map(|bytes| format!("segments of {}", Bytes(bytes))),
     ]
     .into_iter()
     .flatten()
     .collect();
     let now: Option<Usd> = otherwise.now.iter().copied().sum();
-    writeln!(text, "  if {}: USD {} a month", how.join(" and "), usd(now)).expect(NO_FAILURE);
+    let (how, now) = (how.join(" and "), usd(now));
+    writeln!(text, "  had it always been so ({how}): USD {now} a month").expect(NO_FAILURE);
     let forecast = &otherwise.forecast;
     let sums = sums_of(&forecast.places);
     *text += &month_table(forecast, &sums, Some(as_it_is)).lines("    ");

@@ -19,17 +19,67 @@ const OLD_DAYS: i64 = 365;
 
 pub(super) fn to_text(answer: &CostAnswer<'_>) -> String {
     let mut text = String::new();
-    for (at, costs) in answer.sources.iter().enumerate() {
-        if at > 0 {
-            text.push('\n');
+    if answer.with_details {
+        for (at, costs) in answer.sources.iter().enumerate() {
+            if at > 0 {
+                text.push('\n');
+            }
+            write_source(&mut text, costs, answer);
         }
-        write_source(&mut text, costs, answer);
+    } else {
+        text += &overview(answer).lines("");
     }
     if answer.sources.len() > 1 {
         write_all(&mut text, answer);
     }
     write_notes(&mut text, answer);
     text
+}
+
+/// Returns a line for each place of each source.
+fn overview(answer: &CostAnswer<'_>) -> TextTable {
+    let mut table = TextTable::new("<<>>>>");
+    let months = count(answer.span.months.into(), "month");
+    table.head(["source", "place", "stored", "a month", &months, "restore"]);
+    for costs in &answer.sources {
+        let name = costs.source.name.to_string();
+        if costs.places.is_empty() {
+            table.head([&name, "nothing has been archived yet", "", "", "", ""]);
+        }
+        for place in &costs.places {
+            let foreseen = costs.forecast.as_ref().ok().and_then(|foreseen| {
+                let forecast = &foreseen.forecast;
+                let mut places = forecast.places.iter();
+                let place = places.find(|it| it.name == place.name)?;
+                Some(of_whole_months(&forecast.months, place.costs.as_ref()?).sum())
+            });
+            let mut restores = costs.restore.iter();
+            let restore = restores.find(|it| it.name == place.name);
+            let cheapest = restore.and_then(|it| cheapest(it.restore.as_ref().ok()?));
+            table.row([
+                name.clone(),
+                place.name.clone(),
+                Bytes(place.bytes()).to_string(),
+                usd(place.usd_a_month()),
+                usd(foreseen),
+                usd(cheapest),
+            ]);
+        }
+    }
+    table
+}
+
+/// Returns what a restore costs at least; `None` if that is not known.
+fn cheapest(restore: &NewestRestore) -> Option<Usd> {
+    let cost = &restore.estimate.cost;
+    match restore.estimate.pricing {
+        Pricing::Unknown => None,
+        Pricing::Free => Some(Usd::default()),
+        Pricing::Known => {
+            let thaw = cost.tiers.iter().map(|tier| tier.usd).min();
+            Some(thaw.unwrap_or_default() + cost.usd_to_fetch())
+        }
+    }
 }
 
 fn write_source(text: &mut String, costs: &SourceCosts<'_>, answer: &CostAnswer<'_>) {
@@ -207,7 +257,10 @@ fn write_notes(text: &mut String, answer: &CostAnswer<'_>) {
         )
         .expect(NO_FAILURE);
     }
-    *text += "not in these sums:\n";
+    if !answer.with_details {
+        *text += "`coldchain cost SOURCE` says more of a source; restore: the newest archive, by the cheapest tier\n";
+    }
+    *text += "each sum is rounded up to the cent; not in these sums:\n";
     for what in NOT_INCLUDED {
         writeln!(text, "  {what}").expect(NO_FAILURE);
     }
