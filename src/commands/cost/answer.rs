@@ -31,12 +31,13 @@ pub(super) struct CostAnswer<'a> {
 }
 
 /// What no sum has, because the catalog does not know it.
-pub(super) const NOT_INCLUDED: [&str; 7] = [
+pub(super) const NOT_INCLUDED: [&str; 8] = [
     "taxes, discounts, and free tiers other than that of egress",
     "older versions of objects, and what a bucket copies or lists by itself",
     "uploads that were given up, until `coldchain prune` removes their objects",
     "objects of other programs",
     "rules of a bucket that move objects into another class",
+    "rules of services other than AWS, such as minimum storage durations",
     "listings, and reads other than those of restores and copies",
     "transfer between regions, and requests that have to be repeated",
 ];
@@ -100,9 +101,7 @@ impl NoForecast {
     pub(super) fn in_words(self) -> &'static str {
         match self {
             Self::NeverArchived => "nothing has been archived yet, so no size is known",
-            Self::NotInConfig => {
-                "the config does not name this source, so its schedule is not known"
-            }
+            Self::NotInConfig => "the config does not name it, so its schedule is not known",
             Self::CalendarEnds => "the calendar ends before that",
         }
     }

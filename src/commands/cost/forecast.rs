@@ -31,6 +31,7 @@ pub(super) fn write_forecast(text: &mut String, foreseen: &CostForecast, answer:
     let forecast = &foreseen.forecast;
     let sums = sums_of(&forecast.places);
     *text += &month_table(forecast, &sums, None).lines("    ");
+    write_minimum(text, forecast);
     if forecast.places.len() > 1 {
         let each = forecast.places.iter().map(|place| {
             let costs = place.costs.as_deref();
@@ -45,6 +46,21 @@ pub(super) fn write_forecast(text: &mut String, foreseen: &CostForecast, answer:
     }
 }
 
+/// Writes why something is paid for what is deleted.
+fn write_minimum(text: &mut String, forecast: &SourceForecast) {
+    for place in &forecast.places {
+        let mut costs = place.costs.iter().flatten();
+        if costs.any(|cost| cost.early_deletion.micros() > 0) {
+            let (class, days) = (place.class, place.class.minimum_days());
+            writeln!(
+                text,
+                "    {class} bills {days} days at least, also of what is deleted before"
+            )
+            .expect(NO_FAILURE);
+        }
+    }
+}
+
 fn write_otherwise(
     text: &mut String,
     otherwise: &OtherwiseForecast,
@@ -54,19 +70,20 @@ fn write_otherwise(
     let asked = answer.otherwise;
     let class = asked.and_then(|asked| asked.class);
     let size = asked.and_then(|asked| asked.segment_bytes);
-    let how: Vec<String> = [
-        class.map(|class| format!("home in {class}")),
-        size.map(|bytes| format!("segments of {}", Bytes(bytes))),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let size = size.map(|bytes| Bytes(bytes).to_string());
+    let how = match (class, size) {
+        (Some(class), Some(size)) => {
+            format!("home always been in {class}, in segments of {size}")
+        }
+        (Some(class), None) => format!("home always been in {class}"),
+        (None, size) => format!("segments always been of {}", size.unwrap_or_default()),
+    };
     let now: Option<Usd> = otherwise.now.iter().copied().sum();
-    let (how, now) = (how.join(" and "), usd(now));
-    writeln!(text, "  had it always been so ({how}): USD {now} a month").expect(NO_FAILURE);
+    writeln!(text, "  had {how}: USD {} a month", usd(now)).expect(NO_FAILURE);
     let forecast = &otherwise.forecast;
     let sums = sums_of(&forecast.places);
     *text += &month_table(forecast, &sums, Some(as_it_is)).lines("    ");
+    write_minimum(text, forecast);
     if class.is_some_and(|class| class.is_cold()) && foreseen.forecast.places.len() > 1 {
         *text += "    but nightly copies need a home that is read without a thaw\n";
     }

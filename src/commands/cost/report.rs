@@ -216,20 +216,18 @@ fn write_all(text: &mut String, answer: &CostAnswer<'_>) {
             total = total + of_whole_months(&foreseen.forecast.months, costs).sum();
         }
     }
-    let but = match (all_known, all_foreseen) {
-        (true, true) => "",
-        (true, false) => ", without sources that have no forecast",
-        (false, true) => ", without stores that have no known prices",
-        (false, false) => {
-            ", without sources that have no forecast and stores that have no known prices"
-        }
-    };
     let months = count(answer.span.months.into(), "month");
     writeln!(
         text,
-        "\nall sources: USD {now} a month, {total} in the next {months}{but}"
+        "\nall sources: USD {now} a month, {total} in the next {months}"
     )
     .expect(NO_FAILURE);
+    if !all_known {
+        *text += "  without stores whose prices are not known\n";
+    }
+    if !all_foreseen {
+        *text += "  without sources that have no forecast\n";
+    }
 }
 
 fn write_notes(text: &mut String, answer: &CostAnswer<'_>) {
@@ -247,18 +245,19 @@ fn write_notes(text: &mut String, answer: &CostAnswer<'_>) {
         return;
     }
     if of.origin == PriceOrigin::BuiltIn {
-        *text += "(a list built into this program: compare it with https://aws.amazon.com/s3/pricing/,\n\
-                  and put what differs into [prices] of the config)\n";
+        *text += "(a list built into this program: put what differs from\n\
+                  https://aws.amazon.com/s3/pricing/ into [prices] of the config)\n";
     }
-    for store in answer.without_prices() {
-        writeln!(
-            text,
-            "not known are the prices of {store}; [prices] can give them"
-        )
-        .expect(NO_FAILURE);
+    let unknown = answer.without_prices();
+    if !unknown.is_empty() {
+        *text += "prices that are not known, unless [prices] gives them:\n";
+    }
+    for store in unknown {
+        writeln!(text, "  {store}").expect(NO_FAILURE);
     }
     if !answer.with_details {
-        *text += "`coldchain cost SOURCE` says more of a source; restore: the newest archive, by the cheapest tier\n";
+        *text += "restore: of the newest archive, by the cheapest tier\n\
+                  `coldchain cost SOURCE` says more of a source\n";
     }
     *text += "each sum is rounded up to the cent; not in these sums:\n";
     for what in NOT_INCLUDED {

@@ -113,6 +113,8 @@ pub struct MonthCost {
 pub struct PlaceForecast {
     /// The place's name.
     pub name: String,
+    /// The class that segments are put into.
+    pub class: StorageClass,
     /// What each month costs, in the order of the months; `None` if the prices of the place are not known.
     pub costs: Option<Vec<MonthCost>>,
     /// The bytes that are there at the end of each month.

@@ -172,6 +172,7 @@ impl<'a> PlaceMeter<'a> {
         let costs = of_months.map(|(billed, month)| self.price(billed, month.days_in_month()));
         PlaceForecast {
             name: self.place.name.clone(),
+            class: self.place.class,
             costs: is_known.then(|| costs.collect()),
             bytes: self.months.iter().map(|it| it.bytes_at_end).collect(),
         }
