@@ -5,6 +5,7 @@ use rusqlite::{Row, params};
 use super::Catalog;
 use super::columns::Columns;
 use super::error::CatalogError;
+use super::kept_objects::at_home;
 use crate::model::archive::ArchiveKind;
 use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, LedgerId, StorageClass};
@@ -82,7 +83,8 @@ impl Catalog {
                     (SELECT count(*) FROM contents WHERE archive = archive.id),
                     (SELECT coalesce(sum(sealed_bytes), 0) FROM contents WHERE archive = archive.id), {ENTRY}
                  FROM archive
-                 WHERE ledger = ?1 AND state IN ('committed', 'retired') AND deletion IS NULL ORDER BY id"
+                 WHERE id IN ({}) ORDER BY id",
+                at_home("'committed'")
             ),
             Some(place) => format!(
                 "SELECT id, chain, state = 'retired', placed.copied_at, placed.storage_class, {SIZES},
@@ -108,8 +110,9 @@ impl Catalog {
                 (SELECT count(*) FROM contents WHERE archive = archive.id),
                 (SELECT coalesce(sum(sealed_bytes), 0) FROM contents WHERE archive = archive.id), {ENTRY}
              FROM archive
-             WHERE ledger = ?1 AND state IN ('committed', 'retired') AND kind = ?3
-             ORDER BY date DESC LIMIT {at_most}"
+             WHERE id IN (SELECT id FROM archive
+                WHERE ledger = ?1 AND state IN ('committed', 'retired') AND kind = ?3
+                ORDER BY date DESC LIMIT {at_most})"
         );
         self.kept_rows(&sql, params![ledger.to_string(), 0, kind.as_str()])
     }

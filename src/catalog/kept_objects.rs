@@ -31,18 +31,23 @@ pub struct ObjectTotals {
 }
 
 /// How many entries of a ledger are measured.
-const MEASURED_ENTRIES: u64 = 200;
+const MEASURED_ENTRIES: u64 = 50;
 
-/// The archives whose objects are at home: committed ones, attempts that can be continued, and retired ones whose
-/// deletion has not begun. Once it has begun, their objects count as gone.
+/// Returns a query of the archives whose objects are at home: those in these states, and retired ones whose deletion has
+/// not begun. Once it has begun, their objects count as gone.
 ///
-/// Two queries, because each has an index of its own: most archives of an old ledger are deleted, and are not read.
-const AT_HOME: &str = "
-    (SELECT id, state, storage_class FROM archive
-        WHERE ledger = ?1 AND state IN ('committed', 'committing', 'unfinished')
-     UNION ALL
-     SELECT id, state, storage_class FROM archive INDEXED BY archive_to_delete
-        WHERE ledger = ?1 AND state = 'retired' AND deletion IS NULL) AS archive";
+/// It has two parts, because each has an index of its own: most archives of an old ledger are deleted, and are not read.
+pub(super) fn at_home(states: &str) -> String {
+    format!(
+        "SELECT id FROM archive WHERE ledger = ?1 AND state IN ({states})
+         UNION ALL
+         SELECT id FROM archive INDEXED BY archive_to_delete
+            WHERE ledger = ?1 AND state = 'retired' AND deletion IS NULL"
+    )
+}
+
+/// The states of archives and attempts that have objects.
+const STATES: &str = "'committed', 'committing', 'unfinished'";
 
 /// The archives that a copy has.
 fn in_copy(place: i64) -> String {
@@ -83,13 +88,15 @@ impl Catalog {
         place: Option<i64>,
         at_least: u64,
     ) -> Result<Vec<KeptRow>, CatalogError> {
-        const SUMS: &str = "count(*) AS objects, sum(sealed_bytes) AS bytes,
-            sum(max(sealed_bytes, ?2)) AS raised_bytes";
+        const SUMS: &str = "count(*) AS objects, sum(segment.sealed_bytes) AS bytes,
+            sum(max(segment.sealed_bytes, ?2)) AS raised_bytes";
         let sql = match place {
             None => format!(
                 "SELECT storage_class AS class, archive.state IN ('committed', 'retired') AS is_committed, {SUMS}
-                 FROM {AT_HOME} JOIN segment ON segment.archive = archive.id AND segment.state = 'stored'
-                 GROUP BY class, is_committed ORDER BY class, is_committed"
+                 FROM ({}) AS kept CROSS JOIN archive ON archive.id = kept.id
+                 CROSS JOIN segment ON segment.archive = kept.id AND segment.state = 'stored'
+                 GROUP BY class, is_committed ORDER BY class, is_committed",
+                at_home(STATES)
             ),
             Some(place) => format!(
                 "SELECT storage_class AS class, TRUE AS is_committed, {SUMS}
@@ -115,7 +122,8 @@ impl Catalog {
         const SUMS: &str = "count(*) AS objects, coalesce(sum(sealed_bytes), 0) AS bytes";
         let sql = match place {
             None => format!(
-                "SELECT {SUMS} FROM {AT_HOME} JOIN contents ON contents.archive = archive.id"
+                "SELECT {SUMS} FROM ({}) AS kept CROSS JOIN contents ON contents.archive = kept.id",
+                at_home(STATES)
             ),
             Some(place) => format!(
                 "SELECT {SUMS} FROM {} JOIN contents ON contents.archive = placed.archive
@@ -137,7 +145,7 @@ impl Catalog {
         place: Option<i64>,
     ) -> Result<u64, CatalogError> {
         let sql = match place {
-            None => format!("SELECT count(*) FROM {AT_HOME}"),
+            None => format!("SELECT count(*) FROM ({})", at_home(STATES)),
             Some(place) => format!("SELECT count(*) FROM {}", in_copy(place)),
         };
         let counted = self.select(

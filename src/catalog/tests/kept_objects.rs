@@ -102,10 +102,36 @@ fn old_entries_count_as_large_as_the_newest() {
         };
         catalog.begin_entry(&LEDGER, &new).unwrap();
     };
-    for seq in 4..=201 {
+    for seq in 4..=51 {
         put(seq, 10);
     }
     // The first is not measured.
-    assert_eq!(kept(&catalog, u64::MAX), totals(201, 2010));
+    assert_eq!(kept(&catalog, u64::MAX), totals(51, 510));
     assert_eq!(kept(&catalog, 0), totals(0, 0));
+}
+
+/// How long it takes where there are many archives: `COLDCHAIN_CATALOG=FILE cargo test --lib kept_takes -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn kept_takes() {
+    let path = std::env::var_os("COLDCHAIN_CATALOG").unwrap();
+    let catalog = Catalog::open(path.as_ref()).unwrap();
+    let sources = catalog.sources().unwrap();
+    let begun = std::time::Instant::now();
+    for source in &sources {
+        catalog
+            .kept_segments(&source.ledger, None, 131_072)
+            .unwrap();
+    }
+    let segments = begun.elapsed();
+    for source in &sources {
+        catalog.kept_contents(&source.ledger, None).unwrap();
+        catalog.kept_archives(&source.ledger, None).unwrap();
+    }
+    let contents = begun.elapsed();
+    for source in &sources {
+        catalog.kept_entries(&source.ledger, u64::MAX).unwrap();
+        catalog.places(&source.ledger).unwrap();
+    }
+    eprintln!("{segments:?} {contents:?} {:?}", begun.elapsed());
 }

@@ -66,10 +66,11 @@ fn number(usd: Option<Usd>) -> Option<f64> {
 }
 
 fn of_place(place: &PlaceCost) -> Value {
-    let objects = place.kept.iter().map(|KeptCost { kept, usd }| {
+    let objects = place.kept.iter().map(|KeptCost { kept, pricing, usd }| {
+        let class = (*pricing != Pricing::Free).then_some(kept.class);
         json!({
-            "part": kept.part.as_str(), "class": kept.class, "objects": kept.objects,
-            "bytes": kept.bytes, "billed_bytes": kept.billed_bytes, "usd_a_month": number(*usd),
+            "part": kept.part.as_str(), "class": class, "objects": kept.objects, "bytes": kept.bytes,
+            "billed_bytes": kept.billed_bytes, "usd_a_month": number(*usd),
         })
     });
     json!({

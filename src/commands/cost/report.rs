@@ -9,7 +9,7 @@ use crate::commands::output::count;
 use crate::engine::{ArchiveCost, NewestRestore};
 use crate::model::size::Bytes;
 use crate::plan::pricing::prices::PriceOrigin;
-use crate::plan::{PlaceCost, Pricing, Usd};
+use crate::plan::{KeptCost, PlaceCost, Pricing, Usd};
 
 /// Why a write can't fail here.
 const NO_FAILURE: &str = "writing to a string does not fail";
@@ -88,8 +88,11 @@ fn write_source(text: &mut String, costs: &SourceCosts<'_>, answer: &CostAnswer<
         writeln!(text, "{name}: nothing has been archived yet").expect(NO_FAILURE);
         return;
     }
-    let sum = usd(costs.usd_a_month());
-    writeln!(text, "{name}: USD {sum} a month").expect(NO_FAILURE);
+    match costs.usd_a_month() {
+        Some(usd) => writeln!(text, "{name}: USD {usd} a month"),
+        None => writeln!(text, "{name}: the cost is not known"),
+    }
+    .expect(NO_FAILURE);
     write_now(text, &costs.places);
     if let Some(archives) = &costs.archives {
         write_archives(text, archives);
@@ -123,7 +126,7 @@ fn write_now(text: &mut String, places: &[PlaceCost]) {
             let kept = &cost.kept;
             table.row([
                 format!("  {}", kept.part.as_str()),
-                kept.class.to_string(),
+                class_of(cost),
                 count(kept.objects, "object"),
                 Bytes(kept.bytes).to_string(),
                 usd(cost.usd),
@@ -131,6 +134,14 @@ fn write_now(text: &mut String, places: &[PlaceCost]) {
         }
     }
     *text += &table.lines("  ");
+}
+
+/// Returns the class of objects; nothing if their store has none.
+fn class_of(cost: &KeptCost) -> String {
+    match cost.pricing {
+        Pricing::Free => String::new(),
+        Pricing::Known | Pricing::Unknown => cost.kept.class.to_string(),
+    }
 }
 
 fn write_archives(text: &mut String, archives: &[ArchiveCost]) {

@@ -66,6 +66,8 @@ pub struct KeptObjects {
 pub struct KeptCost {
     /// The objects.
     pub kept: KeptObjects,
+    /// Whether the store's prices are known. A free store has no classes.
+    pub pricing: Pricing,
     /// What a month costs, with what the class bills beside each object; `None` if the store's prices are not known.
     pub usd: Option<Usd>,
 }
@@ -104,7 +106,11 @@ impl KeptObjects {
             Pricing::Free => Some(Usd::default()),
             Pricing::Unknown => None,
         };
-        KeptCost { kept: self, usd }
+        KeptCost {
+            kept: self,
+            pricing,
+            usd,
+        }
     }
 }
 
