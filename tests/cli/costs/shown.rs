@@ -135,3 +135,15 @@ fn pretty(json: &str) -> String {
     let document: serde_json::Value = serde_json::from_str(json).unwrap();
     serde_json::to_string_pretty(&document).unwrap() + "\n"
 }
+
+#[test]
+fn the_page_on_costs_shows_what_is_said() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(here.join("docs/costs.md")).unwrap();
+    let kept = |name: &str| fs::read_to_string(here.join("tests/cli/costs").join(name)).unwrap();
+    assert!(page.contains(&kept("two_places.txt")));
+    let what_if = kept("what_if.txt");
+    let (_, what_if) = what_if.split_once("  had home").unwrap();
+    let (what_if, _) = what_if.split_once("  to restore").unwrap();
+    assert!(page.contains(what_if));
+}
