@@ -24,9 +24,9 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Takes from encoded bytes what was put into them.
-struct Rest<'b>(&'b [u8]);
+struct EncodedRest<'b>(&'b [u8]);
 
-impl<'b> Rest<'b> {
+impl<'b> EncodedRest<'b> {
     fn number(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
@@ -84,7 +84,7 @@ pub(super) fn put_facts(out: &mut Vec<u8>, inode: &TreeInode, xattrs: &Xattrs) {
 
 /// Returns an inode without pieces, and its extended attributes; `None` if that is not how one is written.
 pub(super) fn facts_of(bytes: &[u8]) -> Option<(TreeInode, Xattrs)> {
-    let mut rest = Rest(bytes);
+    let mut rest = EncodedRest(bytes);
     let mode = rest.small()?;
     let (uid, gid, count) = (rest.small()?, rest.small()?, rest.small()?);
     let size = rest.number()?;
@@ -144,7 +144,7 @@ pub(super) fn put_pieces(out: &mut Vec<u8>, pieces: &FilePieces) {
 
 /// Returns the pieces of a file, and what follows on them; `None` if that is not how they are written.
 pub(super) fn pieces_of(bytes: &[u8]) -> Option<(FilePieces, &[u8])> {
-    let mut rest = Rest(bytes);
+    let mut rest = EncodedRest(bytes);
     let count = usize::try_from(rest.number()?).ok()?;
     // A piece takes seven bytes or more.
     let mut pieces = Vec::with_capacity(count.min(bytes.len() / 7));
@@ -185,7 +185,7 @@ pub(super) fn put_parent_data(out: &mut Vec<u8>, size: u64, pieces: &FilePieces)
 /// Returns what the last function has put.
 pub(super) fn parent_data_of(bytes: &[u8]) -> Option<(u64, FilePieces)> {
     let (pieces, rest) = pieces_of(bytes)?;
-    Some((Rest(rest).number()?, pieces))
+    Some((EncodedRest(rest).number()?, pieces))
 }
 
 #[cfg(test)]
@@ -200,13 +200,13 @@ mod tests {
         for number in &numbers {
             put(&mut bytes, *number);
         }
-        let mut rest = Rest(&bytes);
+        let mut rest = EncodedRest(&bytes);
         for number in numbers {
             assert_eq!(rest.number(), Some(number));
         }
         assert!(rest.0.is_empty());
         assert_eq!(rest.number(), None);
-        assert_eq!(Rest(&[0xff; 11]).number(), None);
+        assert_eq!(EncodedRest(&[0xff; 11]).number(), None);
     }
 
     #[test]
