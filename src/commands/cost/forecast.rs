@@ -6,6 +6,7 @@ use super::answer::{CostAnswer, of_whole_months, sums_of};
 use super::table::TextTable;
 use crate::commands::output::count;
 use crate::engine::{CostForecast, OtherwiseForecast};
+use crate::model::StorageClass;
 use crate::model::size::Bytes;
 use crate::plan::{ForecastMonth, MonthCost, SizeModel, SourceForecast, Usd};
 
@@ -84,7 +85,7 @@ fn write_otherwise(
     let sums = sums_of(&forecast.places);
     *text += &month_table(forecast, &sums, Some(as_it_is)).lines("    ");
     write_minimum(text, forecast);
-    if class.is_some_and(|class| class.is_cold()) && foreseen.forecast.places.len() > 1 {
+    if class.is_some_and(StorageClass::is_cold) && foreseen.forecast.places.len() > 1 {
         *text += "    but nightly copies need a home that is read without a thaw\n";
     }
 }

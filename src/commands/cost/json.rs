@@ -8,7 +8,7 @@ use crate::engine::{
 };
 use crate::plan::pricing::prices::PriceOrigin;
 use crate::plan::{
-    KeptCost, MonthCost, PlaceCost, Pricing, SizeModel, SourceForecast, TierCost, Usd,
+    Growth, KeptCost, MonthCost, PlaceCost, Pricing, SizeModel, SourceForecast, TierCost, Usd,
 };
 
 pub(super) fn to_json(answer: &CostAnswer<'_>) -> Value {
@@ -94,7 +94,7 @@ fn of_sizes(sizes: &SizeModel, foreseen: &CostForecast) -> Value {
         "segment_bytes": foreseen.segment_bytes,
         "full_bytes": sizes.full.sealed_bytes,
         "fulls_of_growth": growth.map(|growth| growth.fulls),
-        "growth_bytes_in_30_days": growth.map(|growth| growth.bytes_a_month()),
+        "growth_bytes_in_30_days": growth.map(Growth::bytes_a_month),
         "incremental_bytes": incremental.map(|incremental| incremental.sealed_bytes),
         "incrementals": sizes.incrementals,
     })

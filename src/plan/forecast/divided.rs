@@ -17,14 +17,14 @@ pub(super) fn divided(
     };
     let whole = share(segment_bytes);
     let last = sealed_bytes.saturating_sub(whole.saturating_mul(objects - 1));
-    let least = class.minimum_bytes();
-    let billed = whole.max(least).saturating_mul(objects - 1);
+    let minimum = class.minimum_bytes();
+    let billed = whole.max(minimum).saturating_mul(objects - 1);
     KeptObjects {
         part: KeptPart::Segments,
         class,
         objects,
         bytes: sealed_bytes,
-        billed_bytes: billed.saturating_add(last.max(least)),
+        billed_bytes: billed.saturating_add(last.max(minimum)),
     }
 }
 

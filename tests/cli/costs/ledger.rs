@@ -111,7 +111,11 @@ impl CostMachine {
                 (chain, parent) = (Some(id), None);
             }
             let uuid = Uuid(std::array::from_fn(|at| {
-                if at == 0 { seq as u8 } else { ledger.0[at] }
+                if at == 0 {
+                    seq.to_le_bytes()[0]
+                } else {
+                    ledger.0[at]
+                }
             }));
             let entry = entry(made_up, (chain.unwrap(), parent), recipients, uuid);
             self.absorb(&ledger, seq, &entry);

@@ -1,6 +1,11 @@
 //! An independent calculation of what objects cost: every object by itself, day by day, in floating point, with
 //! prices and rules written down once more from AWS's pages. It shares no code with the program.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "an error of a billionth of a cent is none"
+)]
+
 use std::collections::BTreeMap;
 
 use chrono::{Datelike, Days, NaiveDate};

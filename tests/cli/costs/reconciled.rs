@@ -1,5 +1,10 @@
 //! The command's sums agree to the cent with the independent calculation.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "an error of a billionth of a cent is none"
+)]
+
 use chrono::NaiveDate;
 use coldchain::model::{ArchiveKind, StorageClass};
 use serde_json::Value;
@@ -58,7 +63,7 @@ fn archives() -> Vec<MadeUp> {
 
 /// What the forecast takes an archive to be, told in other words: the last full, and the incremental in the middle of
 /// the last twelve by size.
-fn to_come<'a>(archives: &'a [MadeUp], is_full: bool) -> &'a MadeUp {
+fn to_come(archives: &[MadeUp], is_full: bool) -> &MadeUp {
     let sealed = |archive: &MadeUp| archive.segments.iter().map(|it| it.1).sum::<u64>();
     let kind = if is_full {
         ArchiveKind::Full
@@ -79,8 +84,9 @@ fn to_come<'a>(archives: &'a [MadeUp], is_full: bool) -> &'a MadeUp {
 fn segments_to_come(archive: &MadeUp) -> Vec<u64> {
     let raw: u64 = archive.segments.iter().map(|it| it.0).sum();
     let sealed: u64 = archive.segments.iter().map(|it| it.1).sum();
-    let whole = (u128::from(sealed) * u128::from(SEGMENT) / u128::from(raw)) as u64;
-    let mut segments = vec![whole; (raw.div_ceil(SEGMENT) - 1) as usize];
+    let whole = u128::from(sealed) * u128::from(SEGMENT) / u128::from(raw);
+    let whole = u64::try_from(whole).unwrap();
+    let mut segments: Vec<u64> = (1..raw.div_ceil(SEGMENT)).map(|_| whole).collect();
     segments.push(sealed - whole * segments.len() as u64);
     segments
 }

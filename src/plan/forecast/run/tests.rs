@@ -3,7 +3,7 @@
 use super::*;
 use crate::plan::forecast::facts::MonthCost;
 use crate::plan::forecast::sizes::SizeModel;
-use crate::plan::pricing::usd::GB;
+use crate::plan::pricing::usd::{GB, Usd};
 use crate::plan::sample::{date, facts as night_facts, history};
 use crate::plan::{History, Schedule, simulate};
 
@@ -89,7 +89,7 @@ fn micros(forecast: &SourceForecast, place: usize) -> Vec<[u64; 4]> {
             cost.early_deletion,
             cost.copying,
         ]
-        .map(|usd| usd.micros())
+        .map(Usd::micros)
     };
     costs.iter().map(told).collect()
 }
