@@ -84,7 +84,7 @@ impl Catalog {
                     (SELECT coalesce(sum(sealed_bytes), 0) FROM contents WHERE archive = archive.id), {ENTRY}
                  FROM archive
                  WHERE id IN ({}) ORDER BY id",
-                at_home("'committed'")
+                at_home("id")
             ),
             Some(place) => format!(
                 "SELECT id, chain, state = 'retired', placed.copied_at, placed.storage_class, {SIZES},

@@ -1,4 +1,7 @@
 //! How many objects of a source lie at home and in its copies, and how large they are.
+//!
+//! This is asked of all sources at once, often. So it reads as few rows as it can: none of archives that are deleted, and of
+//! an archive its own row instead of those of its segments.
 
 use rusqlite::{Row, params};
 
@@ -6,19 +9,17 @@ use super::Catalog;
 use super::error::{CatalogError, parsed_or_null};
 use crate::model::{LedgerId, StorageClass};
 
-/// Segments, or objects of contents, in one storage class.
+/// Segments in one storage class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeptRow {
-    /// The class that their archives' segments were put into; `None` if that is not known here.
+    /// The class that they were put into; `None` if that is not known here.
     pub class: Option<StorageClass>,
     /// Whether their archives are committed.
     pub is_committed: bool,
-    /// How many objects they are.
+    /// How many they are.
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Their bytes, if each object has at least as many as were asked for.
-    pub raised_bytes: u64,
 }
 
 /// How many objects there are, and how large they are together.
@@ -33,29 +34,41 @@ pub struct ObjectTotals {
 /// How many entries of a ledger are measured.
 const MEASURED_ENTRIES: u64 = 50;
 
-/// Returns a query of the archives whose objects are at home: those in these states, and retired ones whose deletion has
-/// not begun. Once it has begun, their objects count as gone.
+/// The contents of how many archives of a ledger are measured.
+const MEASURED_ARCHIVES: u64 = 500;
+
+/// The columns that add up the segments of archives: all but the last of an archive have `segment_size` raw bytes.
+const SEGMENTS: &str = "sum((raw_bytes + segment_size - 1) / segment_size) AS objects,
+    sum(sealed_bytes) AS bytes";
+
+/// Returns a query of the archives that are at home: committed ones, and retired ones whose deletion has not begun. Once it
+/// has begun, their objects count as gone.
 ///
-/// It has two parts, because each has an index of its own: most archives of an old ledger are deleted, and are not read.
-pub(super) fn at_home(states: &str) -> String {
+/// It has two parts, because each has an index of its own.
+pub(super) fn at_home(columns: &str) -> String {
     format!(
-        "SELECT id FROM archive WHERE ledger = ?1 AND state IN ({states})
+        "SELECT {columns} FROM archive WHERE ledger = ?1 AND state = 'committed'
          UNION ALL
-         SELECT id FROM archive INDEXED BY archive_to_delete
+         SELECT {columns} FROM archive INDEXED BY archive_to_delete
             WHERE ledger = ?1 AND state = 'retired' AND deletion IS NULL"
     )
 }
 
-/// The states of archives and attempts that have objects.
-const STATES: &str = "'committed', 'committing', 'unfinished'";
-
-/// The archives that a copy has.
+/// Returns a query of the archives that a copy has.
 fn in_copy(place: i64) -> String {
     format!(
-        "(SELECT placed.archive, placed.storage_class, placed.contents
+        "SELECT archive.id, placed.storage_class, placed.contents, raw_bytes, segment_size, sealed_bytes
             FROM placed JOIN archive ON archive.id = placed.archive
-            WHERE archive.ledger = ?1 AND place = {place} AND copied_at IS NOT NULL) AS placed"
+            WHERE archive.ledger = ?1 AND place = {place} AND copied_at IS NOT NULL"
     )
+}
+
+/// Returns a query of the archives at home, or in the copy of that number, with what adds their segments up.
+fn archives_at(place: Option<i64>) -> String {
+    match place {
+        None => at_home("id, storage_class, raw_bytes, segment_size, sealed_bytes"),
+        Some(place) => in_copy(place),
+    }
 }
 
 impl KeptRow {
@@ -65,7 +78,6 @@ impl KeptRow {
             is_committed: row.get("is_committed")?,
             objects: row.get("objects")?,
             bytes: row.get("bytes")?,
-            raised_bytes: row.get("raised_bytes")?,
         })
     }
 }
@@ -77,6 +89,18 @@ impl ObjectTotals {
             bytes: row.get("bytes")?,
         })
     }
+
+    /// Returns what so many have, if these are measured ones of them.
+    fn scaled(self, all: u64, measured: u64) -> Self {
+        let scaled = |number: u64| {
+            let number = u128::from(number) * u128::from(all) / u128::from(measured.max(1));
+            u64::try_from(number).unwrap_or(u64::MAX)
+        };
+        Self {
+            objects: scaled(self.objects),
+            bytes: scaled(self.bytes),
+        }
+    }
 }
 
 impl Catalog {
@@ -86,71 +110,90 @@ impl Catalog {
         &self,
         ledger: &LedgerId,
         place: Option<i64>,
-        at_least: u64,
     ) -> Result<Vec<KeptRow>, CatalogError> {
-        const SUMS: &str = "count(*) AS objects, sum(segment.sealed_bytes) AS bytes,
-            sum(max(segment.sealed_bytes, ?2)) AS raised_bytes";
-        let sql = match place {
-            None => format!(
-                "SELECT storage_class AS class, archive.state IN ('committed', 'retired') AS is_committed, {SUMS}
-                 FROM ({}) AS kept CROSS JOIN archive ON archive.id = kept.id
-                 CROSS JOIN segment ON segment.archive = kept.id AND segment.state = 'stored'
-                 GROUP BY class, is_committed ORDER BY class, is_committed",
-                at_home(STATES)
-            ),
-            Some(place) => format!(
-                "SELECT storage_class AS class, TRUE AS is_committed, {SUMS}
-                 FROM {} JOIN segment ON segment.archive = placed.archive
-                 GROUP BY class ORDER BY class",
-                in_copy(place)
-            ),
-        };
-        self.select(
-            "add up what segments are stored",
-            &sql,
-            params![ledger.to_string(), at_least],
-            KeptRow::read,
-        )
+        let doing = "add up what segments are stored";
+        let sql = format!(
+            "SELECT storage_class AS class, TRUE AS is_committed, {SEGMENTS} FROM ({})
+             GROUP BY class ORDER BY class",
+            archives_at(place)
+        );
+        let mut rows = self.select(doing, &sql, [ledger.to_string()], KeptRow::read)?;
+        if place.is_none() {
+            let sql = "SELECT storage_class AS class, FALSE AS is_committed, count(*) AS objects,
+                    sum(segment.sealed_bytes) AS bytes
+                 FROM archive JOIN segment ON segment.archive = archive.id AND segment.state = 'stored'
+                 WHERE ledger = ?1 AND archive.state IN ('unfinished', 'committing')
+                 GROUP BY class ORDER BY class";
+            rows.extend(self.select(doing, sql, [ledger.to_string()], KeptRow::read)?);
+        }
+        Ok(rows)
     }
 
-    /// Returns the contents that are at home, with those of which others took the place; or in the copy of that number.
+    /// Returns the bytes of the committed segments of a class that are there, if each counts as `at_least` bytes at least.
+    /// This reads each segment.
+    pub fn raised_segments(
+        &self,
+        ledger: &LedgerId,
+        place: Option<i64>,
+        class: Option<StorageClass>,
+        at_least: u64,
+    ) -> Result<u64, CatalogError> {
+        let sql = format!(
+            "SELECT count(*) AS objects, coalesce(sum(max(segment.sealed_bytes, ?3)), 0) AS bytes
+             FROM ({}) AS kept CROSS JOIN segment ON segment.archive = kept.id
+             WHERE kept.storage_class IS ?2",
+            archives_at(place)
+        );
+        let of = params![
+            ledger.to_string(),
+            class.map(StorageClass::as_str),
+            at_least
+        ];
+        Ok(self.totals("add up small segments", &sql, of)?.bytes)
+    }
+
+    /// Returns the contents that are at home, with those of which others took the place; or in the copy of that number. Of
+    /// many archives it measures those of the newest [`MEASURED_ARCHIVES`], and takes those of others to be like them.
     pub fn kept_contents(
         &self,
         ledger: &LedgerId,
         place: Option<i64>,
     ) -> Result<ObjectTotals, CatalogError> {
-        const SUMS: &str = "count(*) AS objects, coalesce(sum(sealed_bytes), 0) AS bytes";
-        let sql = match place {
-            None => format!(
-                "SELECT {SUMS} FROM ({}) AS kept CROSS JOIN contents ON contents.archive = kept.id",
-                at_home(STATES)
-            ),
-            Some(place) => format!(
-                "SELECT {SUMS} FROM {} JOIN contents ON contents.archive = placed.archive
-                    AND contents.entry = placed.contents",
-                in_copy(place)
-            ),
+        let archives = self.kept_archives(ledger, place)?;
+        let kept = match place {
+            None if archives > MEASURED_ARCHIVES => {
+                "SELECT id FROM archive WHERE ledger = ?1 AND state = 'committed' ORDER BY date DESC".to_owned()
+            }
+            None => at_home("id"),
+            Some(place) => in_copy(place),
         };
-        self.totals(
-            "add up what contents are stored",
-            &sql,
-            params![ledger.to_string()],
-        )
+        let of_copy = match place {
+            None => "",
+            Some(_) => "AND contents.entry = kept.contents",
+        };
+        let sql = format!(
+            "SELECT count(*) AS objects, coalesce(sum(contents.sealed_bytes), 0) AS bytes
+             FROM (SELECT * FROM ({kept}) LIMIT {MEASURED_ARCHIVES}) AS kept
+             CROSS JOIN contents ON contents.archive = kept.id {of_copy}"
+        );
+        let doing = "add up what contents are stored";
+        let measured = self.totals(doing, &sql, [ledger.to_string()])?;
+        Ok(measured.scaled(archives, archives.min(MEASURED_ARCHIVES)))
     }
 
-    /// Returns how many archives are at home, with attempts and retired ones; or in the copy of that number.
+    /// Returns how many archives are at home, or in the copy of that number. Attempts are not counted.
     pub fn kept_archives(
         &self,
         ledger: &LedgerId,
         place: Option<i64>,
     ) -> Result<u64, CatalogError> {
-        let sql = match place {
-            None => format!("SELECT count(*) FROM ({})", at_home(STATES)),
-            Some(place) => format!("SELECT count(*) FROM {}", in_copy(place)),
+        let kept = match place {
+            None => at_home("1"),
+            Some(place) => in_copy(place),
         };
         let counted = self.select(
             "count the archives that are stored",
-            &sql,
+            &format!("SELECT count(*) FROM ({kept})"),
             [ledger.to_string()],
             |row| row.get(0),
         )?;
@@ -169,7 +212,7 @@ impl Catalog {
         let doing = "add up a ledger's entries";
         let all =
             "SELECT count(*) AS objects, 0 AS bytes FROM entry WHERE ledger = ?1 AND seq <= ?2";
-        let all = self.totals(doing, all, of)?;
+        let all = self.totals(doing, all, of)?.objects;
         // SQLite reads no blob to know its length.
         let measured = format!(
             "SELECT count(*) AS objects, coalesce(sum(bytes), 0) AS bytes
@@ -177,12 +220,7 @@ impl Catalog {
                 ORDER BY seq DESC LIMIT {MEASURED_ENTRIES})"
         );
         let measured = self.totals(doing, &measured, of)?;
-        let bytes = u128::from(measured.bytes) * u128::from(all.objects)
-            / u128::from(measured.objects.max(1));
-        Ok(ObjectTotals {
-            objects: all.objects,
-            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
-        })
+        Ok(measured.scaled(all, measured.objects))
     }
 
     fn totals(

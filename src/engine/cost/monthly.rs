@@ -1,8 +1,8 @@
 //! What it costs each month to keep what a source has at home and in its copies, as the catalog knows it.
 
-use crate::catalog::{Catalog, KeptRow, ObjectTotals};
+use crate::catalog::{Catalog, ObjectTotals};
 use crate::config::{Config, Source};
-use crate::engine::cost::places::{AT_LEAST, CostedPlace, costed_places};
+use crate::engine::cost::places::{CostedPlace, costed_places};
 use crate::error::Error;
 use crate::model::{LedgerId, StorageClass};
 use crate::plan::{KeptCost, KeptObjects, KeptPart, PlaceCost, SMALL_OBJECT_BYTES};
@@ -35,9 +35,8 @@ impl CostedPlace<'_> {
     ) -> Result<PlaceCost, Error> {
         let place = self.number();
         let (of_segments, of_others) = self.pricing(config);
-        let segments = catalog.kept_segments(ledger, place, AT_LEAST)?;
-        let segments = merged(&segments, self.put_class());
-        let mut kept: Vec<KeptCost> = segments
+        let mut kept: Vec<KeptCost> = self
+            .segments(ledger, catalog)?
             .into_iter()
             .map(|kept| kept.priced(of_segments, &config.prices))
             .collect();
@@ -66,40 +65,42 @@ impl CostedPlace<'_> {
             kept,
         })
     }
-}
 
-/// Returns segments by part and class, with a class for those of which none is known.
-fn merged(rows: &[KeptRow], default: StorageClass) -> Vec<KeptObjects> {
-    let mut merged: Vec<KeptObjects> = Vec::new();
-    for row in rows {
-        let part = if row.is_committed {
-            KeptPart::Segments
-        } else {
-            KeptPart::Unfinished
-        };
-        let class = row.class.unwrap_or(default);
-        let billed = match class.minimum_bytes() {
-            0 => row.bytes,
-            _ => row.raised_bytes,
-        };
-        let there = merged
-            .iter_mut()
-            .find(|kept| (kept.part, kept.class) == (part, class));
-        match there {
-            Some(kept) => {
-                kept.objects += row.objects;
-                kept.bytes += row.bytes;
-                kept.billed_bytes += billed;
+    /// Returns the segments there by part and class, with a class for those of which none is known.
+    fn segments(&self, ledger: &LedgerId, catalog: &Catalog) -> Result<Vec<KeptObjects>, Error> {
+        let mut merged: Vec<KeptObjects> = Vec::new();
+        for row in catalog.kept_segments(ledger, self.number())? {
+            let class = row.class.unwrap_or(self.put_class());
+            let mut billed_bytes = row.bytes;
+            let minimum = class.minimum_bytes();
+            if row.is_committed && minimum > 0 {
+                billed_bytes =
+                    catalog.raised_segments(ledger, self.number(), row.class, minimum)?;
             }
-            None => merged.push(KeptObjects {
-                part,
-                class,
-                objects: row.objects,
-                bytes: row.bytes,
-                billed_bytes: billed,
-            }),
+            let part = if row.is_committed {
+                KeptPart::Segments
+            } else {
+                KeptPart::Unfinished
+            };
+            let there = merged
+                .iter_mut()
+                .find(|kept| (kept.part, kept.class) == (part, class));
+            match there {
+                Some(kept) => {
+                    kept.objects += row.objects;
+                    kept.bytes += row.bytes;
+                    kept.billed_bytes += billed_bytes;
+                }
+                None => merged.push(KeptObjects {
+                    part,
+                    class,
+                    objects: row.objects,
+                    bytes: row.bytes,
+                    billed_bytes,
+                }),
+            }
         }
+        merged.sort_by_key(|kept| (kept.part, kept.class));
+        Ok(merged)
     }
-    merged.sort_by_key(|kept| (kept.part, kept.class));
-    merged
 }

@@ -105,7 +105,7 @@ impl CostMachine {
         let recipients = Recipients::parse(&[RECIPIENT.to_owned()]).unwrap();
         let recipients = recipients.fingerprint(&ledger);
         let (mut chain, mut parent): (Option<ArchiveId>, Option<(ArchiveId, Uuid)>) = (None, None);
-        for (seq, made_up) in (1..).zip(archives) {
+        for (seq, made_up) in (1_u64..).zip(archives) {
             let id = made_up.id();
             if id.kind == ArchiveKind::Full {
                 (chain, parent) = (Some(id), None);

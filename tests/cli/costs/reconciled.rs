@@ -148,14 +148,18 @@ fn objects(place: &Reckoned, archives: &[MadeUp], span: (NaiveDate, NaiveDate)) 
 }
 
 /// Whether a sum of the command is this one, rounded up to the cent.
-#[track_caller]
-fn agree(what: &str, told: &Value, exact: f64) {
-    let told = told.as_f64().unwrap_or_else(|| panic!("{what}: {told}"));
+fn is_cent_of(told: &Value, exact: f64) -> bool {
     let cents = |usd: f64| (usd * 100.0).ceil() / 100.0;
     // What is exact has its own rounding: far below a millionth.
-    let (least, most) = (cents(exact - 1e-9), cents(exact + ROUNDED_UP));
+    let (least, most) = (cents(exact - 1e-6), cents(exact + ROUNDED_UP));
+    let told = told.as_f64();
+    told.is_some_and(|told| (least - 1e-6..=most + 1e-6).contains(&told))
+}
+
+#[track_caller]
+fn agree(what: &str, told: &Value, exact: f64) {
     assert!(
-        (least - 1e-9..=most + 1e-9).contains(&told),
+        is_cent_of(told, exact),
         "{what}: the command says {told}, the calculation {exact}"
     );
 }
@@ -225,6 +229,28 @@ fn reckon(place: &Reckoned, archives: &[MadeUp]) -> (f64, Vec<(NaiveDate, Bill)>
     )
 }
 
+/// A class whose prices are so many times the list's.
+fn times(name: &str, factor: f64) -> Class {
+    let list = class(name);
+    Class {
+        gb_month: list.gb_month * factor,
+        put: list.put * factor,
+        ..list
+    }
+}
+
+/// The lines of a config by which these classes and `STANDARD` have such prices. By a hundred thousand times the list, what is
+/// billed beside an object is worth a cent too.
+fn prices_times(name: &str, factor: f64) -> String {
+    let mut lines = String::new();
+    let names = ["STANDARD", name];
+    for name in names.iter().take(if name == "STANDARD" { 1 } else { 2 }) {
+        let Class { gb_month, put, .. } = times(name, factor);
+        lines += &format!("[prices.{name}]\ngb_month = {gb_month:.5}\nput_per_1000 = {put:.5}\n");
+    }
+    lines
+}
+
 const WORDS: &str = "--from 2026-10-20 --months 12 --json";
 
 #[test]
@@ -237,45 +263,53 @@ fn a_year_in_each_class_agrees_to_the_cent() {
         ("GLACIER", StorageClass::Glacier, false),
         ("DEEP_ARCHIVE", StorageClass::DeepArchive, true),
     ] {
-        let mut machine = CostMachine::new(&home_config(&bucket(name), ""));
+        let config = home_config(&bucket(name), "");
+        let mut machine = CostMachine::new(&config);
         machine.source("home", BUCKET, &archives);
         machine.in_class(known, &archives);
-        let document = machine.cost(WORDS).ok().json();
-        let place = Reckoned {
-            class: class(name),
-            standard: class("STANDARD"),
-            late: 0,
-            markers: vec![readme_bytes()],
-        };
-        let (now, bills) = reckon(&place, &archives);
-        agree(name, &document["usd_a_month"], now);
-        let [storage, _, early] = compare(name, &document, 0, &bills);
-        assert!(storage > 12 && (early > 0) == is_early, "{name}: {bills:?}");
+        for factor in [1.0, 100_000.0] {
+            if factor > 1.0 {
+                machine.write_config(&(config.clone() + &prices_times(name, factor)));
+            }
+            let document = machine.cost(WORDS).ok().json();
+            let place = Reckoned {
+                class: times(name, factor),
+                standard: times("STANDARD", factor),
+                late: 0,
+                markers: vec![readme_bytes()],
+            };
+            let (now, bills) = reckon(&place, &archives);
+            agree(name, &document["usd_a_month"], now);
+            let [storage, _, early] = compare(name, &document, 0, &bills);
+            assert!(storage > 12 && (early > 0) == is_early, "{name}: {bills:?}");
+        }
     }
 }
 
 #[test]
 fn a_year_in_a_vault_agrees_to_the_cent() {
     let archives = archives();
-    let config = home_config(
-        "type = \"glacier-vault\"\nvault = \"archives\"\nregion = \"us-east-1\"\nledger_store = \"ledger\"",
-        "",
-    ) + "[store.ledger]\n"
-        + &bucket("STANDARD");
+    let vault = "type = \"glacier-vault\"\nvault = \"archives\"\nregion = \"us-east-1\"\nledger_store = \"ledger\"";
+    let config = home_config(vault, "") + "[store.ledger]\n" + &bucket("STANDARD") + "\n";
     let mut machine = CostMachine::new(&config);
     let url = "glacier-vault://us-east-1/archives?ledger=s3://archives/laptop%3Fregion=us-east-1";
     machine.source("home", url, &archives);
     machine.in_class(StorageClass::Vault, &archives);
-    let document = machine.cost(WORDS).ok().json();
-    let place = Reckoned {
-        class: class("GLACIER_VAULT"),
-        standard: class("STANDARD"),
-        late: 0,
-        markers: vec![readme_bytes()],
-    };
-    let (now, bills) = reckon(&place, &archives);
-    agree("vault", &document["usd_a_month"], now);
-    compare("vault", &document, 0, &bills);
+    for factor in [1.0, 100_000.0] {
+        if factor > 1.0 {
+            machine.write_config(&(config.clone() + &prices_times("GLACIER_VAULT", factor)));
+        }
+        let document = machine.cost(WORDS).ok().json();
+        let place = Reckoned {
+            class: times("GLACIER_VAULT", factor),
+            standard: times("STANDARD", factor),
+            late: 0,
+            markers: vec![readme_bytes()],
+        };
+        let (now, bills) = reckon(&place, &archives);
+        agree("vault", &document["usd_a_month"], now);
+        compare("vault", &document, 0, &bills);
+    }
 }
 
 #[test]
@@ -382,5 +416,78 @@ fn stored_otherwise_is_what_it_would_have_been() {
     ] {
         let difference = one.as_f64().unwrap() - other.as_f64().unwrap();
         assert!(difference.abs() < 0.011, "{one} {other}");
+    }
+}
+
+/// How many sums of a place's months are not those of the calculation.
+fn differences(document: &Value, bills: &[(NaiveDate, Bill)]) -> usize {
+    let months = document["sources"][0]["forecast"]["months"].as_array();
+    let months = months.unwrap().iter().zip(bills);
+    let of_month = months.flat_map(|(month, (_, bill))| {
+        let told = &month["places"][0];
+        [
+            (&told["usd_storage"], bill.storage),
+            (&told["usd_requests"], bill.requests),
+            (&told["usd_early_deletion"], bill.early),
+        ]
+    });
+    of_month
+        .filter(|(told, exact)| !is_cent_of(told, *exact))
+        .count()
+}
+
+#[test]
+fn a_rule_that_is_a_little_wrong_is_noticed() {
+    let archives = archives();
+    let of = |name: &str, known: StorageClass| {
+        let config = home_config(&bucket(name), "") + &prices_times(name, 100_000.0);
+        let mut machine = CostMachine::new(&config);
+        machine.source("home", BUCKET, &archives);
+        machine.in_class(known, &archives);
+        machine.cost(WORDS).ok().json()
+    };
+    let (deep, infrequent) = ("DEEP_ARCHIVE", "STANDARD_IA");
+    let documents = [
+        (deep, of(deep, StorageClass::DeepArchive)),
+        (infrequent, of(infrequent, StorageClass::StandardIa)),
+    ];
+    let wrong: [(&str, &str, fn(&mut Reckoned)); 12] = [
+        ("right", deep, |_| {}),
+        ("right", infrequent, |_| {}),
+        ("a day less", deep, |place| place.class.days = 179),
+        ("an index of 31 KiB", deep, |place| {
+            place.class.beside.0 = 31 << 10;
+        }),
+        ("names of 7 KiB", deep, |place| {
+            place.class.beside.1 = 7 << 10
+        }),
+        ("a minimum of 100 KiB", infrequent, |place| {
+            place.class.least = 100 << 10;
+        }),
+        ("a dearer PUT", deep, |place| place.class.put += 1.0),
+        ("a dearer month", infrequent, |place| {
+            place.class.gb_month += 0.001;
+        }),
+        ("a dearer month of STANDARD", deep, |place| {
+            place.standard.gb_month += 0.1;
+        }),
+        ("a dearer PUT into STANDARD", deep, |place| {
+            place.standard.put += 1.0;
+        }),
+        ("stored a day later", deep, |place| place.late = 1),
+        ("no signpost", deep, |place| place.markers.clear()),
+    ];
+    for (what, name, change) in wrong {
+        let mut place = Reckoned {
+            class: times(name, 100_000.0),
+            standard: times("STANDARD", 100_000.0),
+            late: 0,
+            markers: vec![readme_bytes()],
+        };
+        change(&mut place);
+        let (_, bills) = reckon(&place, &archives);
+        let (_, document) = documents.iter().find(|(it, _)| *it == name).unwrap();
+        let found = differences(document, &bills);
+        assert_eq!(found == 0, what == "right", "{what}: {found}");
     }
 }
