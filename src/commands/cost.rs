@@ -16,7 +16,8 @@ use crate::cli::{Cost, Everywhere};
 use crate::config::{Config, Source};
 use crate::engine::{
     Asking, Clock, ForecastSpan, StateDir, StoredOtherwise, SystemClock, archive_costs,
-    foresee_cost, monthly_cost, require_known_archives, restore_costs,
+    foresee_cost, known_imports, monthly_cost, require_known_archives, restore_costs,
+    size_of_import,
 };
 use crate::error::{Error, RequestError};
 
@@ -35,10 +36,21 @@ pub(super) fn run(args: &Cost, everywhere: &Everywhere) -> Result<(), Error> {
         segment_bytes: args.segment_size,
     });
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
+    let imports = if args.sources().next().is_some() {
+        Vec::new()
+    } else {
+        known_imports(&catalog)?
+    };
+    let imports = imports.into_iter().map(|import| {
+        let size = size_of_import(&config, &import);
+        (import.row.name, size)
+    });
+    let imports = imports.collect();
     let costs = sources
         .iter()
         .map(|source| gather(args, (&config, source), (span, otherwise), &mut catalog));
     let costs = CostAnswer {
+        imports,
         sources: costs.collect::<Result<_, _>>()?,
         span,
         otherwise,

@@ -2,8 +2,9 @@
 
 use crate::config::Source;
 use crate::engine::{
-    ArchiveCost, CostForecast, ForecastSpan, NoForecast, RestoreCostAt, StoredOtherwise,
+    ArchiveCost, CostForecast, ForecastSpan, ImportSize, NoForecast, RestoreCostAt, StoredOtherwise,
 };
+use crate::model::SourceName;
 use crate::plan::{ForecastMonth, MonthCost, PlaceCost, PlaceForecast, Prices, Usd};
 
 /// What is known of a source's costs.
@@ -21,6 +22,8 @@ pub(super) struct SourceCosts<'a> {
 /// What is answered.
 pub(super) struct CostAnswer<'a> {
     pub(super) sources: Vec<SourceCosts<'a>>,
+    /// What was imported of another tool; empty if sources were named.
+    pub(super) imports: Vec<(SourceName, ImportSize)>,
     pub(super) span: ForecastSpan,
     pub(super) otherwise: Option<StoredOtherwise>,
     pub(super) prices: &'a Prices,

@@ -14,6 +14,12 @@ use crate::plan::{
 pub(super) fn to_json(answer: &CostAnswer<'_>) -> Value {
     let sources = answer.sources.iter();
     let sources = sources.map(|costs| of_source(costs, answer.otherwise));
+    let imported = answer.imports.iter().map(|(name, size)| {
+        json!({
+            "name": name, "archives": size.archives, "bytes": size.bytes,
+            "usd_a_month": number(size.usd_a_month),
+        })
+    });
     let of = &answer.prices.of;
     let (known, all_known) = answer.now();
     json!({
@@ -28,6 +34,7 @@ pub(super) fn to_json(answer: &CostAnswer<'_>) -> Value {
         },
         "usd_a_month": all_known.then(|| known.as_number()),
         "sources": sources.collect::<Vec<Value>>(),
+        "imported": imported.collect::<Vec<Value>>(),
         "without_prices": answer.without_prices(),
         "not_included": NOT_INCLUDED,
     })

@@ -32,6 +32,16 @@ pub(super) fn to_text(answer: &CostAnswer<'_>) -> String {
     if answer.sources.len() > 1 {
         write_all(&mut text, answer);
     }
+    for (name, size) in &answer.imports {
+        writeln!(
+            text,
+            "imported {name}: {}, {}: USD {} a month",
+            count(size.archives as u64, "archive"),
+            Bytes(size.bytes),
+            usd(size.usd_a_month)
+        )
+        .expect(NO_FAILURE);
+    }
     write_notes(&mut text, answer);
     text
 }

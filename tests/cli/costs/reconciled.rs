@@ -5,6 +5,8 @@
     reason = "an error of a billionth of a cent is none"
 )]
 
+use std::fmt::Write as _;
+
 use chrono::NaiveDate;
 use coldchain::model::{ArchiveKind, StorageClass};
 use serde_json::Value;
@@ -246,7 +248,11 @@ fn prices_times(name: &str, factor: f64) -> String {
     let names = ["STANDARD", name];
     for name in names.iter().take(if name == "STANDARD" { 1 } else { 2 }) {
         let Class { gb_month, put, .. } = times(name, factor);
-        lines += &format!("[prices.{name}]\ngb_month = {gb_month:.5}\nput_per_1000 = {put:.5}\n");
+        writeln!(
+            lines,
+            "[prices.{name}]\ngb_month = {gb_month:.5}\nput_per_1000 = {put:.5}"
+        )
+        .unwrap();
     }
     lines
 }
@@ -436,6 +442,9 @@ fn differences(document: &Value, bills: &[(NaiveDate, Bill)]) -> usize {
         .count()
 }
 
+/// Changes what is reckoned.
+type Change = fn(&mut Reckoned);
+
 #[test]
 fn a_rule_that_is_a_little_wrong_is_noticed() {
     let archives = archives();
@@ -451,20 +460,24 @@ fn a_rule_that_is_a_little_wrong_is_noticed() {
         (deep, of(deep, StorageClass::DeepArchive)),
         (infrequent, of(infrequent, StorageClass::StandardIa)),
     ];
-    let wrong: [(&str, &str, fn(&mut Reckoned)); 12] = [
+    let wrong: [(&str, &str, Change); 12] = [
         ("right", deep, |_| {}),
         ("right", infrequent, |_| {}),
-        ("a day less", deep, |place| place.class.days = 179),
+        ("a day less", deep, |place| {
+            place.class.days = 179;
+        }),
         ("an index of 31 KiB", deep, |place| {
             place.class.beside.0 = 31 << 10;
         }),
         ("names of 7 KiB", deep, |place| {
-            place.class.beside.1 = 7 << 10
+            place.class.beside.1 = 7 << 10;
         }),
         ("a minimum of 100 KiB", infrequent, |place| {
             place.class.least = 100 << 10;
         }),
-        ("a dearer PUT", deep, |place| place.class.put += 1.0),
+        ("a dearer PUT", deep, |place| {
+            place.class.put += 1.0;
+        }),
         ("a dearer month", infrequent, |place| {
             place.class.gb_month += 0.001;
         }),
@@ -474,7 +487,9 @@ fn a_rule_that_is_a_little_wrong_is_noticed() {
         ("a dearer PUT into STANDARD", deep, |place| {
             place.standard.put += 1.0;
         }),
-        ("stored a day later", deep, |place| place.late = 1),
+        ("stored a day later", deep, |place| {
+            place.late = 1;
+        }),
         ("no signpost", deep, |place| place.markers.clear()),
     ];
     for (what, name, change) in wrong {
