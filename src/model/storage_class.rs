@@ -300,6 +300,8 @@ mod tests {
             assert!(class.is_cold() || !class.bills_thawed_copies(), "{class}");
             assert_eq!(class.index_bytes() > 0, class.is_cold(), "{class}");
             assert!(class.listed_bytes() < class.index_bytes().max(1), "{class}");
+            // What is billed beside an object leaves no small ones.
+            assert!(class.minimum_bytes() == 0 || !class.is_cold(), "{class}");
             for tier in Tier::ALL {
                 let has = class.tiers().contains(&tier);
                 assert_eq!(class.thaw_time(tier).is_ok(), has, "{class} {tier}");
@@ -329,6 +331,8 @@ mod tests {
 
     #[test]
     fn the_colder_a_class_the_longer_it_is_paid_for() {
+        let least = StorageClass::OF_S3.map(|class| class.minimum_bytes() >> 10);
+        assert_eq!(least, [0, 128, 128, 128, 0, 0]);
         let days = StorageClass::OF_S3.map(StorageClass::minimum_days);
         assert_eq!(days, [0, 30, 30, 90, 90, 180]);
         assert_eq!(StorageClass::Vault.minimum_days(), 90);

@@ -119,6 +119,16 @@ mod tests {
     }
 
     #[test]
+    fn an_object_below_the_minimum_of_its_class_is_paid_for_as_that() {
+        let mut prices = Prices::built_in();
+        let class = StorageClass::StandardIa;
+        prices.class_mut(class).gb_month = 1000.0.try_into().unwrap();
+        let early = early_deletion(&[object(Some(class), 1000, Some(10))], at(), &prices)[0];
+        // 128 KiB = 0.0001220703125 GB, × 1000 × 20 / 30
+        assert_eq!((early.bytes, early.usd.micros()), (1000, 81_381));
+    }
+
+    #[test]
     fn a_class_is_one_line_and_what_is_not_told_is_in_none() {
         let deep = Some(StorageClass::DeepArchive);
         let objects = [

@@ -90,6 +90,11 @@ impl CostMachine {
         self.directory.path().join(name)
     }
 
+    /// Its catalog.
+    pub(crate) fn catalog(&mut self) -> &mut Catalog {
+        &mut self.catalog
+    }
+
     /// Adds a source whose home has that URL, with these archives, each incremental on the one before it.
     pub(crate) fn source(&mut self, name: &str, url: &str, archives: &[MadeUp]) -> LedgerId {
         let ledger = LedgerId(std::array::from_fn(|at| {
