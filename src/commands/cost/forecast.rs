@@ -24,11 +24,19 @@ pub(super) fn usd(usd: Option<Usd>) -> String {
     usd.map_or_else(|| UNKNOWN.to_owned(), |usd| usd.to_string())
 }
 
+/// Returns the months of a forecast, in words.
+pub(super) fn next_months(months: u32) -> String {
+    match months {
+        1 => "the next month".to_owned(),
+        months => format!("the next {months} months"),
+    }
+}
+
 /// Writes the months to come, and beside them those of a source that is stored otherwise.
 pub(super) fn write_forecast(text: &mut String, foreseen: &CostForecast, answer: &CostAnswer<'_>) {
-    let months = count(answer.span.months.into(), "month");
+    let months = next_months(answer.span.months);
     let (full, incremental) = sizes_in_words(&foreseen.sizes);
-    writeln!(text, "  the next {months}\n    {full}\n    {incremental}").expect(NO_FAILURE);
+    writeln!(text, "  {months}\n    {full}\n    {incremental}").expect(NO_FAILURE);
     let forecast = &foreseen.forecast;
     let sums = sums_of(&forecast.places);
     *text += &month_table(forecast, &sums, None).lines("    ");
@@ -55,7 +63,7 @@ fn write_minimum(text: &mut String, forecast: &SourceForecast) {
             let (class, days) = (place.class, place.class.minimum_days());
             writeln!(
                 text,
-                "    {class} bills {days} days at least, also of what is deleted before"
+                "    {class} bills at least {days} days, even if the object is deleted earlier"
             )
             .expect(NO_FAILURE);
         }
@@ -72,15 +80,21 @@ fn write_otherwise(
     let class = asked.and_then(|asked| asked.class);
     let size = asked.and_then(|asked| asked.segment_bytes);
     let size = size.map(|bytes| Bytes(bytes).to_string());
-    let how = match (class, size) {
-        (Some(class), Some(size)) => {
-            format!("home always been in {class}, in segments of {size}")
-        }
-        (Some(class), None) => format!("home always been in {class}"),
-        (None, size) => format!("segments always been of {}", size.unwrap_or_default()),
-    };
+    let how: Vec<String> = [
+        class.map(|class| format!("in {class}")),
+        size.map(|size| format!("in segments of {size}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let now: Option<Usd> = otherwise.now.iter().copied().sum();
-    writeln!(text, "  had {how}: USD {} a month", usd(now)).expect(NO_FAILURE);
+    writeln!(
+        text,
+        "  if always {}: USD {} a month",
+        how.join(", "),
+        usd(now)
+    )
+    .expect(NO_FAILURE);
     let forecast = &otherwise.forecast;
     let sums = sums_of(&forecast.places);
     *text += &month_table(forecast, &sums, Some(as_it_is)).lines("    ");

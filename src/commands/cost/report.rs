@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::answer::{CostAnswer, NOT_INCLUDED, SourceCosts, of_whole_months};
-use super::forecast::{usd, write_forecast};
+use super::forecast::{next_months, usd, write_forecast};
 use super::table::TextTable;
 use crate::commands::output::count;
 use crate::engine::{ArchiveCost, NewestRestore};
@@ -237,10 +237,10 @@ fn write_all(text: &mut String, answer: &CostAnswer<'_>) {
             total = total + of_whole_months(&foreseen.forecast.months, costs).sum();
         }
     }
-    let months = count(answer.span.months.into(), "month");
+    let months = next_months(answer.span.months);
     writeln!(
         text,
-        "\nall sources: USD {now} a month, {total} in the next {months}"
+        "\nall sources: USD {now} a month, {total} in {months}"
     )
     .expect(NO_FAILURE);
     if !all_known {

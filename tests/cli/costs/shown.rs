@@ -143,7 +143,7 @@ fn the_page_on_costs_shows_what_is_said() {
     let kept = |name: &str| fs::read_to_string(here.join("tests/cli/costs").join(name)).unwrap();
     assert!(page.contains(&kept("two_places.txt")));
     let what_if = kept("what_if.txt");
-    let (_, what_if) = what_if.split_once("  had home").unwrap();
+    let (_, what_if) = what_if.split_once("  if always").unwrap();
     let (what_if, _) = what_if.split_once("  to restore").unwrap();
     assert!(page.contains(what_if));
 }
