@@ -154,7 +154,7 @@ impl ExtractCommand<'_> {
         let others = self.others((place, home_is_silent), catalog)?;
         let store = self.config.store_of(source)?;
         let memory = self.config.memory_limit;
-        let left = memory.saturating_sub(planned.extraction.chain.tree.memory());
+        let left = memory.saturating_sub(planned.extraction.memory());
         let extracting = Extracting {
             source: &open,
             extraction: &planned.extraction,

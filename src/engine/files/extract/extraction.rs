@@ -14,6 +14,9 @@ use crate::error::{Error, in_words};
 use crate::model::digest::Sha256Hasher;
 use crate::model::{ArchiveId, LedgerId, Sha256};
 
+/// About what a name that is wanted takes in memory, with its place in all lists.
+const NAME_BYTES: u64 = 90;
+
 /// What is extracted, and the frames that have its data.
 #[derive(Debug)]
 pub struct Extraction {
@@ -58,6 +61,14 @@ impl Extraction {
             selection,
             needed,
         })
+    }
+
+    /// Returns about how many bytes of memory it takes, with what is needed of one archive at a time.
+    pub fn memory(&self) -> u64 {
+        let files = self.needed.iter().map(|needed| needed.files.len());
+        let needs = files.max().unwrap_or(0) * size_of::<Need>();
+        let names = self.selection.entries.len() as u64 * NAME_BYTES;
+        self.chain.tree.memory() + names + needs as u64
     }
 
     /// Returns what files need of an archive, which is given by its place in the chain.
