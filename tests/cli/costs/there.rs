@@ -74,7 +74,7 @@ fn each_object_of_a_store_is_counted_in_its_part() {
         ),
         ("contents", &is_contents),
         ("ledger", &|name: &str| {
-            name.ends_with(".entry") || name == "README-RESTORE.txt"
+            name.rsplit('.').next() == Some("entry") || name == "README-RESTORE.txt"
         }),
     ] {
         let (count, bytes) = files(&store, is_its);
