@@ -46,6 +46,8 @@ pub mod ledger;
 #[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod model;
 #[cfg_attr(not(developer_docs), doc(hidden))]
+pub mod notify;
+#[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod owned;
 #[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod plan;
@@ -57,6 +59,8 @@ pub mod process;
 pub mod progress;
 #[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod rsync;
+#[cfg_attr(not(developer_docs), doc(hidden))]
+pub mod run_records;
 #[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod seal;
 #[cfg_attr(not(developer_docs), doc(hidden))]

@@ -6,6 +6,7 @@ use std::sync::Once;
 
 use coldchain::allocator;
 use coldchain::cli::{Cli, Command};
+use coldchain::commands;
 use coldchain::core_dumps;
 use coldchain::error::{Error, VerifyError};
 use coldchain::interrupt;
@@ -26,21 +27,30 @@ fn main() -> ExitCode {
     let json = cli.everywhere.json;
     printing::name_in_commands(cli.everywhere.as_words());
     let is_check = matches!(cli.command, Command::Verify(_));
-    let last_words = move |error: &Error| match error {
-        // It begins anew, and says so also where it can't end by itself.
-        Error::Interrupted(signal) if is_check => {
-            report(&Error::Verify(VerifyError::CheckInterrupted(*signal)), json);
+    let last_words = move |error: &Error| {
+        match error {
+            // It begins anew, and says so also where it can't end by itself.
+            Error::Interrupted(signal) if is_check => {
+                report(&Error::Verify(VerifyError::CheckInterrupted(*signal)), json);
+            }
+            error => report(error, json),
         }
-        error => report(error, json),
+        if let Error::Interrupted(signal) = error {
+            commands::end_run(&Err(Error::Interrupted(*signal)));
+        }
     };
-    let ran = interrupt::listen(last_words).and_then(|()| coldchain::commands::run(cli));
-    match ran {
+    let ran = interrupt::listen(last_words).and_then(|()| commands::run(cli));
+    let code = match &ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&error, json);
+            if !matches!(error, Error::Answered(_)) {
+                report(error, json);
+            }
             ExitCode::from(error.exit_code() as u8)
         }
-    }
+    };
+    commands::end_run(&ran);
+    code
 }
 
 /// Answers `--help` and `--version`, and reports any other command line that can't be parsed.

@@ -4,6 +4,7 @@
 //! If an answer has several lines, the caller makes text from outside a [`Line`] of its own first.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::env;
 use std::error::Error as _;
 use std::fmt::{Arguments, Display, Write as _};
@@ -12,7 +13,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Stdout, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -229,7 +230,37 @@ pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
+/// How many bytes of what was printed last are kept.
+const RECENT_BYTES: usize = 6 << 10;
+
+/// What was printed last to stderr; `None` if that is not kept.
+static RECENT: Mutex<Option<VecDeque<u8>>> = Mutex::new(None);
+
+/// Keeps what is printed to stderr from now on, for a message about this run.
+pub fn keep_recent() {
+    *RECENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(VecDeque::new());
+}
+
+/// Returns the last whole lines that were printed to stderr.
+pub fn recent() -> String {
+    let mut kept = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(kept) = &mut *kept else {
+        return String::new();
+    };
+    let is_cut = kept.len() == RECENT_BYTES;
+    let text = String::from_utf8_lossy(kept.make_contiguous()).into_owned();
+    match text.split_once('\n') {
+        Some((_, whole)) if is_cut => whole.to_owned(),
+        _ => text,
+    }
+}
+
 fn write_aside(text: &str) {
+    if let Some(kept) = &mut *RECENT.lock().unwrap_or_else(PoisonError::into_inner) {
+        kept.extend(text.bytes());
+        let beyond = kept.len().saturating_sub(RECENT_BYTES);
+        kept.drain(..beyond);
+    }
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 

@@ -20,6 +20,7 @@ mod kept_objects;
 mod lineage;
 mod mirrors;
 mod operation;
+mod overview;
 mod places;
 mod pulls;
 mod rebuild;
@@ -51,6 +52,7 @@ pub use kept_objects::{KeptRow, ObjectTotals};
 pub use lineage::{Link, ListedRow, WhichArchives};
 pub use mirrors::{MirrorRow, MirroredRow};
 pub use operation::{Access, CatalogOperation, Watch};
+pub use overview::{SizedRow, ThawCounts};
 pub use places::{PlaceRow, PlacedRow};
 pub use pulls::PullRow;
 pub use rebuild::NewCatalog;
@@ -84,6 +86,10 @@ const MIGRATIONS: [&str; 15] = [
 
 /// How long a statement waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(30);
+
+/// The page cache, in KiB, negative as SQLite takes it. A source with 2,500 archives has 4 MiB of rows, and a status reads
+/// them several times.
+const CACHE_KIB: i32 = -(8 << 10);
 
 /// How long to wait before asking for the journal again.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
@@ -153,6 +159,9 @@ impl Catalog {
         connection
             .pragma_update(None, "secure_delete", "ON")
             .doing("switch secure deletion on")?;
+        connection
+            .pragma_update(None, "cache_size", CACHE_KIB)
+            .doing("set the size of the cache")?;
         let mut catalog = Self {
             connection,
             watch: None,

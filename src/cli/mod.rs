@@ -18,6 +18,7 @@ mod questions;
 mod read;
 mod restore;
 mod snapshots;
+mod status;
 mod target;
 
 use std::env;
@@ -51,6 +52,7 @@ pub use questions::{Diff, Du, Find, KindLetter, Ls, SizeRange, ToIndex};
 pub use read::{AtPlace, List, Show, Thaw, Thawing, Verify};
 pub use restore::{Adopt, Restore, writable_name};
 pub use snapshots::{Snapshot, Snapshots};
+pub use status::{CheckStyle, Status};
 pub use target::{Night, OneSource, Typed, WhichArchive};
 
 /// Archives btrfs subvolumes offsite: a snapshot every night, an archive on the scheduled dates,
@@ -72,7 +74,7 @@ const DEFAULT_CONFIG: &str = "/etc/coldchain/config.toml";
 const EXIT_CODES: &str = "\
     Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another run holds the lock · \
     4 archived or extracted, but something after that failed or was not kept · 5 segments are thawing, run again later · 6 integrity · \
-    7 chain broken · 8 a program or privilege is missing or too old · 10 several sources, some failed · \
+    7 chain broken · 8 a program or privilege is missing or too old · 9 overdue (`status --check`) · 10 several sources, some failed · \
     130 stopped by SIGINT · 143 stopped by SIGTERM. An unknown code is a failure.";
 
 /// What applies to every command.
@@ -234,6 +236,8 @@ pub enum Command {
     SendStream(SendStream),
     /// Remove from the catalog a source that the config no longer names; nothing else changes
     Forget(Forget),
+    /// How the sources stand: last archives, what is due, checks, alarms; asks no store
+    Status(Status),
     /// Try every store with tiny objects: what it does, what its settings mean, what is wrong
     Doctor,
 }

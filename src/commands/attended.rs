@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use chrono::NaiveDate;
 
-use super::run_facts::{self, failure_of};
+use super::failure::failure_of;
+use super::{run_facts, run_report};
 use crate::activity_log::{ActivityLog, LogLevel, LogLine};
 use crate::config::{Config, Source};
 use crate::error::Error;
@@ -156,6 +157,13 @@ impl Around {
                 failed(error);
             }
         }
+        run_report::source_ended(
+            event.as_str(),
+            source,
+            run.result,
+            failure.as_ref(),
+            run.seconds,
+        );
     }
 
     /// Runs a hook, and records that.

@@ -9,7 +9,8 @@ use super::output::{answer, answer_json, answer_lines, observer};
 use super::run_result::run_result;
 use super::target::chosen;
 use super::{
-    activity_log, copy, load_for_the_night, mirror, plan, pull, run_facts, snapshot, today,
+    activity_log, copy, load_for_the_night, mirror, plan, pull, run_facts, run_report, snapshot,
+    today,
 };
 use crate::cli::{Backup, Everywhere};
 use crate::config::{Config, Source};
@@ -50,6 +51,7 @@ pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
     if args.dry_run {
         return dry_run(&config, &chosen, asked, everywhere);
     }
+    run_report::covers(chosen.iter().map(|source| &source.name));
     let log = activity_log(&config);
     let observer = log.beside(observer(everywhere));
     let mut results = Vec::new();

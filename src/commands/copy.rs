@@ -12,7 +12,7 @@ use super::prompt::{Agreed, confirm};
 use super::prune::{freed, plan_to_json};
 use super::restore::thaw_request;
 use super::run_result::run_result;
-use super::{activity_log, load_for_the_night, recorded, sources};
+use super::{activity_log, load_for_the_night, recorded, run_report, sources};
 use crate::activity_log::LogLine;
 use crate::cli::{Copy, Everywhere};
 use crate::config::{Config, PruneMode, Source};
@@ -42,6 +42,7 @@ pub(super) fn run(args: &Copy, everywhere: &Everywhere) -> Result<(), Error> {
     }
     let (mut errors, mut results, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     let mut stopped = Ok(());
+    run_report::covers(wanted.iter().map(|(source, _)| &source.name));
     for &(source, to) in &wanted {
         stopped = context.interrupt.check();
         if stopped.is_err() {

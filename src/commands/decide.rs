@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use super::attended::attended;
 use super::night::{NightRan, warn_of};
 use super::target::chosen;
-use super::{activity_log, copy, load_for_the_night, run_facts, today};
+use super::{activity_log, copy, load_for_the_night, run_facts, run_report, today};
 use crate::cli::{Decide, Everywhere};
 use crate::engine::{self, BackupRequest, Outcome, RunContext, Stdin, WantedStream};
 use crate::error::{Error, RequestError};
@@ -23,6 +23,7 @@ pub(super) fn run(args: &Decide, everywhere: &Everywhere) -> Result<(), Error> {
         ))
     })?;
     let source = target.one_source()?;
+    run_report::covers([&source.name]);
     let asked = BackupRequest {
         date,
         today: today(&config),

@@ -28,11 +28,8 @@ fn counted(
         return Ok(counts);
     };
     for archive in index.archives() {
-        let Some(root) = index.resolve(b"", *archive)? else {
-            continue;
-        };
-        let weights = index.weigh((b"", root), *archive, 0)?;
-        counts.extend(weights.first().map(|root| (archive.id, root.totals.files)));
+        let files = index.count_files(&archive.id)?;
+        counts.extend(files.map(|files| (archive.id, files)));
     }
     Ok(counts)
 }

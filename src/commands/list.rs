@@ -1,7 +1,7 @@
 //! `coldchain list`: chains and their archives, as a tree.
 
 pub(super) mod copies;
-mod mirrors;
+pub(super) mod mirrors;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::output::{answer, answer_json, answer_lines, count, observer};
 use super::run_result::run_result;
-use super::{activity_log, load_for_the_night, recorded};
+use super::{activity_log, load_for_the_night, recorded, run_report};
 use crate::activity_log::LogLine;
 use crate::cli::{Everywhere, Mirror};
 use crate::config::{Config, MirrorConfig, Source};
@@ -36,6 +36,7 @@ pub(super) fn run(args: &Mirror, everywhere: &Everywhere) -> Result<(), Error> {
     };
     let (mut errors, mut results, mut lines) = (Vec::new(), Vec::new(), String::new());
     let mut stopped = Ok(());
+    run_report::covers(chosen.iter().map(|mirror| &mirror.name));
     for &mirror in &chosen {
         stopped = context.interrupt.check();
         if stopped.is_err() {

@@ -13,6 +13,7 @@ mod diff;
 mod doctor;
 mod du;
 mod extract;
+mod failure;
 mod file_counts;
 mod find;
 mod forget;
@@ -29,6 +30,7 @@ pub(crate) mod limited_store;
 pub(crate) mod list;
 mod look;
 mod ls;
+mod metrics;
 pub(crate) mod mirror;
 mod mirror_server;
 mod mount;
@@ -36,6 +38,7 @@ mod move_home;
 pub(crate) mod night;
 mod not_kept;
 mod output;
+mod overview;
 pub(crate) mod plan;
 mod priority;
 mod prompt;
@@ -44,20 +47,25 @@ mod public_tools;
 mod pull;
 pub(crate) mod restore;
 pub(crate) mod run_facts;
+mod run_report;
 mod run_result;
 mod send_stream;
 mod show;
 mod snapshot;
 mod snapshots;
+mod status;
 mod target;
 mod thaw;
 mod verify;
 mod yesterday;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use chrono::NaiveDate;
+
+pub use run_report::end_run;
 
 use crate::activity_log::{ActivityLog, LogLine};
 use crate::catalog::{Catalog, SourceRow};
@@ -73,10 +81,18 @@ use crate::model::SourceName;
 use crate::owned;
 use crate::printing::warn;
 
-/// Runs a command.
+/// Runs a command. How it ended is told by [`end_run`], once that is printed.
 pub fn run(cli: Cli) -> Result<(), Error> {
-    let everywhere = &cli.everywhere;
     owned::tell_warnings(|warning| warn(warning));
+    run_report::begin(&cli);
+    panic::catch_unwind(AssertUnwindSafe(|| run_command(cli))).unwrap_or_else(|panicked| {
+        run_report::end_in_panic();
+        panic::resume_unwind(panicked)
+    })
+}
+
+fn run_command(cli: Cli) -> Result<(), Error> {
+    let everywhere = &cli.everywhere;
     let ran = match cli.command {
         Command::Init(args) => init::run(&args, everywhere),
         Command::Backup(args) => backup::run(&args, everywhere),
@@ -111,6 +127,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Decide(args) => decide::run(&args, everywhere),
         Command::Key(key) => key::run(&key, everywhere),
         Command::Forget(args) => forget::run(&args, everywhere),
+        Command::Status(args) => status::run(&args, everywhere),
         Command::Doctor => doctor::run(everywhere),
         Command::SendStream(args) => send_stream::run(&args),
     };
@@ -255,6 +272,10 @@ fn recorded<T>(
     record_if_forced((log, command), source);
     let ended = act().map_err(|error| Interrupt::of_this_process().explain(error));
     interrupt::run_is_over();
+    if let Some(source) = source {
+        let result = ended.as_ref().map(drop);
+        run_report::source_ended_with(command, source, result, begun.elapsed().as_secs());
+    }
     match &ended {
         Ok(result) if log.is_kept() => {
             log.write(&done(result).fact("seconds", begun.elapsed().as_secs()));

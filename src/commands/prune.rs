@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::output::{answer, answer_json, count};
 use super::run_result::run_result;
-use super::{activity_log, load_for_the_night, record_if_forced, recorded, sources, today};
+use super::{
+    activity_log, load_for_the_night, record_if_forced, recorded, run_report, sources, today,
+};
 use crate::activity_log::{ActivityLog, LogLine};
 use crate::cli::{Everywhere, Prune};
 use crate::config::{Config, Source};
@@ -66,6 +68,7 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
     let mut errors = Vec::new();
     let mut said = Ok(());
     let mut stopped = Ok(());
+    run_report::covers(chosen.iter().map(|source| &source.name));
     for &source in &chosen {
         stopped = context.interrupt.check();
         if stopped.is_err() {
@@ -103,6 +106,10 @@ pub(super) fn run(args: &Prune, everywhere: &Everywhere) -> Result<(), Error> {
             let done = LogLine::done(&source.name, "pruned");
             let done = done.fact("objects", objects).fact("bytes", bytes);
             log.write(&done.fact("seconds", seconds));
+        }
+        if tense == Tense::Done {
+            let result = error.as_deref().map_or(Ok(()), Err);
+            run_report::source_ended_with("prune", &source.name, result, seconds);
         }
         if let Some(error) = error {
             log.failed("prune", Some(&source.name), &error);

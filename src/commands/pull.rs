@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::attended::attended;
 use super::output::{answer_json, answer_lines, count, observer};
 use super::run_result::run_result;
-use super::{activity_log, load_for_the_night, run_facts, today};
+use super::{activity_log, load_for_the_night, run_facts, run_report, today};
 use crate::cli::{Everywhere, Pull};
 use crate::config::{Config, Source};
 use crate::engine::{self, PullAsked, PullRan, RunContext};
@@ -28,6 +28,7 @@ pub(super) fn run(args: &Pull, everywhere: &Everywhere) -> Result<(), Error> {
     };
     let (mut errors, mut results, mut lines) = (Vec::new(), Vec::new(), Vec::new());
     let mut stopped = Ok(());
+    run_report::covers(chosen.iter().map(|source| &source.name));
     for &source in &chosen {
         stopped = context.interrupt.check();
         if stopped.is_err() {

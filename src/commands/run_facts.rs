@@ -2,10 +2,11 @@
 
 use chrono::NaiveDate;
 
+use super::failure::failure_of;
 use super::night::NightRan;
 use crate::activity_log::LogLine;
 use crate::engine::{CommittedArchive, Outcome, PullRan, Snapshotted};
-use crate::error::{Error, ExitCode, in_words};
+use crate::error::{Error, ExitCode};
 use crate::hooks::{HookFailure, RunFacts};
 use crate::model::SourceName;
 
@@ -77,15 +78,6 @@ fn failure_later(later: &Error) -> HookFailure {
     HookFailure {
         exit_code: ExitCode::Later as u8,
         ..failure_of(later)
-    }
-}
-
-/// Returns what hooks learn of an error.
-pub(super) fn failure_of(error: &Error) -> HookFailure {
-    HookFailure {
-        exit_code: error.exit_code() as u8,
-        error: in_words(error),
-        hint: error.hint(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Combines the results of several sources.
 
+use super::run_report;
 use crate::cli::Everywhere;
 use crate::error::Error;
 use crate::model::SourceName;
@@ -13,6 +14,9 @@ pub(super) fn run_result<N: AsRef<SourceName>>(
     everywhere: &Everywhere,
     mut stopped: Result<(), Error>,
 ) -> Result<(), Error> {
+    for (source, error) in &errors {
+        run_report::source_failed(source.as_ref(), error);
+    }
     if of <= 1 {
         return errors.pop().map_or(stopped, |(_, error)| Err(error));
     }

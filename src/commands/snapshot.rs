@@ -6,7 +6,7 @@ use super::attended::attended;
 use super::output::{answer_json, answer_lines, count, observer};
 use super::run_result::run_result;
 use super::snapshots::with_snapshots;
-use super::{activity_log, load_for_the_night, run_facts, today};
+use super::{activity_log, load_for_the_night, run_facts, run_report, today};
 use crate::cli::{Everywhere, Snapshot};
 use crate::config::{Config, Source};
 use crate::engine::{self, RunContext, Snapshotted};
@@ -26,6 +26,7 @@ pub(super) fn run(args: &Snapshot, everywhere: &Everywhere) -> Result<(), Error>
     let mut results = Vec::new();
     let mut said = Ok(());
     let mut stopped = Ok(());
+    run_report::covers(chosen.iter().map(|source| &source.name));
     for &source in &chosen {
         stopped = context.interrupt.check();
         if stopped.is_err() {

@@ -12,7 +12,8 @@ use super::identity::{identities_in, open_identity_file};
 use super::output::{answer, answer_json};
 use super::run_result::run_result;
 use super::{
-    activity_log, load_to_read, priority, record_if_forced, require_catalog, sources, warn_of_copy,
+    activity_log, load_to_read, priority, record_if_forced, require_catalog, run_report, sources,
+    warn_of_copy,
 };
 use crate::activity_log::LogLine;
 use crate::catalog::{Catalog, SourceRow};
@@ -48,6 +49,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
     let mut errors = Vec::new();
     let mut said = Ok(());
     let mut stopped = Ok(());
+    run_report::covers(chosen.iter().map(|source| &source.name));
     for &source in &chosen {
         stopped = context
             .interrupt
@@ -64,6 +66,7 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
                 said = said.and(answer(&line));
             }
             told.push(json!({"source": source.name, "notes": [note]}));
+            run_report::source_ended_with("verify", &source.name, Ok(()), 0);
             continue;
         }
         let begun = Instant::now();
@@ -119,7 +122,10 @@ pub(super) fn run(args: &Verify, everywhere: &Everywhere) -> Result<(), Error> {
                 log.failed("verify", Some(&source.name), &error);
                 errors.push((source, error));
             }
-            None => {}
+            None => {
+                let seconds = begun.elapsed().as_secs();
+                run_report::source_ended_with("verify", &source.name, Ok(()), seconds);
+            }
         }
     }
     if everywhere.json {

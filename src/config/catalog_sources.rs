@@ -12,13 +12,14 @@ use super::schedule::ScheduleKeys;
 use super::source::Source;
 use super::store::StoreConfig;
 use super::{
-    Config, DEFAULT_DELETE_AFTER, Priority, PruneMode, SelfCheckMode, SourceOrigin, compression,
-    hooks, system_threads, system_timezone,
+    AlarmSettings, Config, DEFAULT_DELETE_AFTER, Priority, PruneMode, SelfCheckMode, SourceOrigin,
+    compression, hooks, system_threads, system_timezone,
 };
 use crate::activity_log::LogRotation;
 use crate::btrfs::SentBy;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
 use crate::model::{Protocol, SourceName};
+use crate::notify::Notify;
 use crate::plan::memory::DEFAULT_LIMIT;
 use crate::plan::{KeepSnapshots, Prices};
 
@@ -91,6 +92,9 @@ impl Config {
             log: None,
             log_rotation: LogRotation::Here,
             hooks: hooks::none(),
+            metrics: None,
+            notify: Notify::default(),
+            alarms: AlarmSettings::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use super::error::ConfigError;
 use super::section::Field;
 
 /// Parses a whole number of s, m, h or d.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let seconds = match unit {

@@ -57,6 +57,12 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// A test message is asked for, and the config names nobody who gets messages.
+    #[error("{}: [notify] names nobody to send a message to", path.display())]
+    NobodyToNotify {
+        /// The file.
+        path: PathBuf,
+    },
     /// No recipient is configured, and something has to be sealed.
     #[error("{}: no recipient is configured", path.display())]
     NoRecipient {
@@ -377,6 +383,10 @@ impl ConfigError {
             }
             Self::NoSourceWithStore { path } => Some(format!(
                 "edit {}: add `store = \"NAME\"` to a [[source]] to archive it",
+                path.display()
+            )),
+            Self::NobodyToNotify { path } => Some(format!(
+                "edit {}: set `ping`, `webhook` or `mail` in [notify]",
                 path.display()
             )),
             Self::NoRecipient { path } => Some(format!(

@@ -12,6 +12,7 @@ mod hooks;
 mod memory;
 mod mirror;
 mod no_ledger_store;
+mod notify;
 mod prices;
 mod pull;
 mod pull_options;
@@ -43,9 +44,11 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use toml::de::DeTable;
 
 pub use catalog_sources::SourcePlace;
+pub use duration::parse as parse_duration;
 pub use error::{ConfigError, Fault, Unknown, UrlFault};
 pub use mirror::{MirrorConfig, MirrorOf};
 pub use no_ledger_store::NoLedgerStore;
+pub use notify::{AlarmSettings, FOLLOWED, RunOutputs};
 pub use pull::PullConfig;
 pub use pull_options::clears_the_list;
 pub use schedule::ScheduleConfig;
@@ -58,6 +61,7 @@ use crate::activity_log::LogRotation;
 use crate::btrfs::SentBy;
 use crate::hooks::Hooks;
 use crate::model::segment::DEFAULT_SEGMENT_BYTES;
+use crate::notify::Notify;
 use crate::owned::{self, OpenError};
 use crate::plan::Prices;
 use crate::plan::memory::Archiving;
@@ -89,6 +93,9 @@ const KEYS: &[&str] = &[
     "encryption",
     "schedule",
     "hooks",
+    "metrics",
+    "notify",
+    "alarms",
     "prices",
 ];
 const ENCRYPTION_KEYS: &[&str] = &["recipients"];
@@ -143,6 +150,12 @@ pub struct Config {
     pub log_rotation: LogRotation,
     /// The programs that run before and after a source's run. Default: none.
     pub hooks: Hooks,
+    /// The file for Prometheus that each run writes at its end, absolute. Default: none.
+    pub metrics: Option<PathBuf>,
+    /// Whom to tell how runs end. Default: nobody.
+    pub notify: Notify,
+    /// Which alarms there are. Default: all.
+    pub alarms: AlarmSettings,
 }
 
 /// Where a source is known from.
@@ -342,10 +355,22 @@ impl Config {
                 Some(true) | None => LogRotation::Here,
             },
             hooks: hooks::read(&top)?,
+            metrics: top.read("metrics", Field::absolute_path)?,
+            notify: notify::read(&top)?,
+            alarms: notify::read_alarms(&top)?,
             sources,
             mirrors,
             stores,
         })
+    }
+
+    /// Returns where runs are recorded and told of.
+    pub fn run_outputs(&self) -> RunOutputs {
+        RunOutputs {
+            state_dir: self.state_dir.clone(),
+            metrics: self.metrics.clone(),
+            notify: self.notify.clone(),
+        }
     }
 
     /// The source of that name.

@@ -86,6 +86,8 @@ const TOP: &str = r#"
 #log = "/var/log/coldchain.log"
 # Rename it when it reaches 1 MiB, and keep five old ones; false if logrotate does that.
 #log_rotate = true
+# A file for Prometheus (node_exporter's textfile collector), written at the end of each run.
+#metrics = "/var/lib/prometheus/node-exporter/coldchain.prom"
 "#;
 
 const SOURCE_AND_STORE: &str = r#"
@@ -250,6 +252,34 @@ const HOOKS: &str = "
 #timeout = \"10m\"
 ";
 
+const NOTIFY: &str = "
+# Whom coldchain tells how runs end; docs/watching.md has what is sent. No message names a path unless `log` is on.
+[notify]
+# A check at Healthchecks.io, or a server that speaks its protocol: pinged when a backup begins and ends.
+#ping = \"https://hc-ping.com/a-uuid-of-yours\"
+# Checks for other commands.
+#pings = { verify = \"https://hc-ping.com/another-uuid\" }
+# A URL that gets a POST: JSON, or what `webhook_body` says. Small letters in braces are filled in.
+#webhook = \"https://ntfy.example.org/backups\"
+#webhook_body = \"{title}: {text}\"
+#webhook_type = \"text/plain; charset=utf-8\"
+# Mail through the system's sendmail.
+#mail = \"root\"
+#sendmail = \"/usr/sbin/sendmail\"
+# When webhook and mail are used: problems (and their ends), or always.
+#when = \"problems\"
+# Add errors and the last lines that the run printed. They may name paths.
+#log = false
+
+# What `status` and messages raise an alarm for.
+[alarms]
+# How old a check and a drill may become.
+#verify = \"45d\"
+#drill = \"190d\"
+# Kinds that are no alarm here; `coldchain status --json` names the kinds.
+#off = [\"archive-small\"]
+";
+
 const PRICES: &str = "
 # The store's prices in US dollars, if they are not AWS's list prices in us-east-1. Only estimates use
 # them.
@@ -288,6 +318,7 @@ pub fn template(facts: &TemplateFacts<'_>) -> String {
     }
     text.push_str(SCHEDULE);
     text.push_str(HOOKS);
+    text.push_str(NOTIFY);
     text.push_str(PRICES);
     text
 }
@@ -312,7 +343,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::{
-        Config, ConfigError, hooks, mirror, prices, pull, schedule, source, stores, vault,
+        Config, ConfigError, hooks, mirror, notify, prices, pull, schedule, source, stores, vault,
     };
 
     fn facts() -> TemplateFacts<'static> {
@@ -388,6 +419,12 @@ mod tests {
             "encryption = ",
             "kms_key",
             "log = ",
+            "metrics = ",
+            "ping",
+            "webhook",
+            "mail = ",
+            "sendmail = ",
+            "off = ",
             "before",
             "on_success",
             "on_failure",
@@ -431,6 +468,8 @@ mod tests {
             "schedule",
             "prices",
             "hooks",
+            "notify",
+            "alarms",
             "pull",
         ];
         let known = super::super::KEYS
@@ -445,6 +484,8 @@ mod tests {
             .chain(vault::KEYS)
             .chain(schedule::KEYS)
             .chain(hooks::KEYS)
+            .chain(notify::KEYS)
+            .chain(notify::ALARM_KEYS)
             .chain(prices::KEYS);
         for key in known {
             let setting = format!("{key} = ");

@@ -24,6 +24,7 @@ mod rebuild;
 mod receive;
 mod restore;
 mod snapshots;
+mod status;
 mod verify;
 
 pub use backup::decide::{WantedStream, decide};
@@ -166,6 +167,7 @@ pub use snapshots::overview::{
     KnownSnapshot, SnapshotsOverview, foresee_expired, look_at_snapshots, withheld_now,
 };
 pub use snapshots::retention::withheld_in_words;
+pub use status::{DueSlots, NewestChain, SourceStatus, UnfinishedArchive, age, status_of};
 pub use verify::catalog::{CheckedCatalog, Difference, check};
 pub use verify::{
     Drill, LedgerReport, RepairedObject, Repairing, Repairs, UnrepairedObject, Verified,

@@ -23,6 +23,8 @@ pub enum ExitCode {
     ChainBroken = 7,
     /// A program or a privilege is missing or too old.
     Missing = 8,
+    /// Archives that were due are missing.
+    Overdue = 9,
     /// Several sources or stores, some of them failed.
     SomeSources = 10,
     /// Stopped by SIGINT; what was done is kept.

@@ -209,6 +209,15 @@ pub enum Error {
     /// A signal stopped the run.
     #[error("interrupted by {0}")]
     Interrupted(Signal),
+    /// Archives that were due are missing.
+    #[error("overdue: {sources}")]
+    Overdue {
+        /// The sources.
+        sources: String,
+    },
+    /// The answer was printed, and the exit code is a part of it: nothing more is to be said.
+    #[error("see the answer")]
+    Answered(ExitCode),
     /// The signal handlers could not be installed.
     #[error("could not listen for signals")]
     Signals(#[source] std::io::Error),
@@ -337,6 +346,9 @@ impl Error {
                 exit(ExitCode::Busy).hint("wait for it to end, and run again")
             }
             Self::SomeSources { .. } => exit(ExitCode::SomeSources),
+            Self::Overdue { .. } => exit(ExitCode::Overdue)
+                .hint("run `coldchain status` to see what is missing, and `coldchain backup` to make it good"),
+            Self::Answered(code) => exit(*code),
             Self::Unfit(_) => exit(ExitCode::Failed).hint(EACH_FAILURE),
             Self::Untrustworthy(_) => exit(ExitCode::Integrity).hint(EACH_FAILURE),
             Self::Hook(error) if error.is_of_config() => {

@@ -133,6 +133,9 @@ fn samples() -> Vec<Error> {
         Error::Config(ConfigError::NoStore {
             source_name: mail(),
         }),
+        Error::Config(ConfigError::NobodyToNotify {
+            path: PathBuf::from("/config.toml"),
+        }),
         Error::Config(ConfigError::NoSourceWithStore {
             path: PathBuf::from("/config"),
         }),
@@ -682,6 +685,10 @@ fn samples() -> Vec<Error> {
             source: Box::new(Error::Busy(mail())),
         }),
         Error::SomeSources { failed: 2, of: 2 },
+        Error::Overdue {
+            sources: "home, www".to_owned(),
+        },
+        Error::Answered(ExitCode::Failed),
         Error::Unfit(2),
         Error::Untrustworthy(2),
         Error::Request(RequestError::Span {

@@ -9,7 +9,7 @@ mod facts;
 use std::env;
 use std::fmt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 pub use error::HookError;
@@ -105,11 +105,12 @@ impl Hooks {
             .env_clear()
             .envs(inherited)
             .envs(facts.variables(hook));
-        let run = run_for(starting, self.timeout).map_err(|source| HookError::Unfit {
-            hook,
-            program: program.clone(),
-            source,
-        })?;
+        let run =
+            run_for(starting, Stdio::null(), self.timeout).map_err(|source| HookError::Unfit {
+                hook,
+                program: program.clone(),
+                source,
+            })?;
         let program = program.clone();
         match run.status {
             Some(status) if status.success() => Ok(run.output),

@@ -65,7 +65,8 @@
 //! The cost of a restore is estimated from a dated table of list prices, which the config can override. Sums
 //! are integers and are rounded up, so that no estimate passes a limit unseen.
 
-pub mod backup;
+pub mod alarms;
+mod backup;
 pub mod batch_thaw;
 pub mod copy;
 pub mod copy_cost;
@@ -104,6 +105,10 @@ pub mod thaw;
 pub mod thaw_window;
 pub mod verify;
 
+pub use alarms::{
+    Alarm, AlarmKind, Behind, CheckLimits, CheckedAt, FailedRun, MeasuredArchive, RunsOut, Urgency,
+    WatchedSource, alarms, missed_slots, overdue_from, usual_bytes,
+};
 pub use backup::{BackupPlan, plan_backup, snapshots_alone};
 pub use batch_thaw::{BatchThaw, BatchTier, TO_FILL_IN, partition};
 pub use copy::{CopyFacts, CopyFate, CopyLine, CopyPlan, HomeArchive, plan_copy};

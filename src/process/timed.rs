@@ -32,16 +32,20 @@ pub(crate) struct TimedRun {
     pub(crate) output: String,
 }
 
-/// Runs a program to its end, or kills it with its whole group after that time. It gets nothing on stdin, and
-/// stdout and stderr are read as they come.
+/// Runs a program to its end, or kills it with its whole group after that time. Its stdout and stderr are
+/// read as they come.
 ///
 /// Programs that it leaves running in the background are not waited for; what they print later is lost.
-pub(crate) fn run_for(mut command: Command, at_most: Duration) -> io::Result<TimedRun> {
+pub(crate) fn run_for(
+    mut command: Command,
+    stdin: Stdio,
+    at_most: Duration,
+) -> io::Result<TimedRun> {
     let until = Instant::now() + at_most;
     let (output, writer) = io::pipe()?;
     ioctl_fionbio(&output, true)?;
     command
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(writer.try_clone()?)
         .stderr(writer);
     in_own_session(&mut command);
@@ -170,7 +174,7 @@ mod tests {
     fn shell(script: &str, at_most: Duration) -> TimedRun {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
-        run_for(command, at_most).unwrap()
+        run_for(command, Stdio::null(), at_most).unwrap()
     }
 
     #[test]
@@ -216,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_missing_is_an_error() {
-        let missing = run_for(Command::new("/does/not/exist"), LONG);
+        let missing = run_for(Command::new("/does/not/exist"), Stdio::null(), LONG);
         assert_eq!(missing.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -12,4 +12,5 @@ mod journal;
 mod printed;
 mod prompts;
 mod transcript;
+mod watching;
 mod without_store;

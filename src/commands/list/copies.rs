@@ -63,7 +63,7 @@ pub(crate) fn places_of(archive: &ArchiveId, is_home: bool, copies: &[KnownCopy]
 }
 
 /// Returns what other programs learn of a copy.
-pub(super) fn to_json(copy: &KnownCopy) -> Value {
+pub(in crate::commands) fn to_json(copy: &KnownCopy) -> Value {
     json!({
         "name": copy.name, "store": copy.store, "nightly": copy.is_nightly,
         "archives": copy.of - copy.lacks.len(), "of": copy.of, "behind_since": copy.behind_since(),

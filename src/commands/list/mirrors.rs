@@ -48,7 +48,7 @@ pub(super) fn write_further(text: &mut String, mirrors: &[KnownMirror], now: Dat
 }
 
 /// Returns what the last run knew of a mirror.
-fn in_words(mirror: &KnownMirror, now: DateTime<Utc>) -> String {
+pub(in crate::commands) fn in_words(mirror: &KnownMirror, now: DateTime<Utc>) -> String {
     let Some(newest) = mirror.newest() else {
         let waits = match mirror.behind() {
             None | Some(0) => String::new(),
@@ -76,7 +76,7 @@ fn in_words(mirror: &KnownMirror, now: DateTime<Utc>) -> String {
 }
 
 /// Returns what other programs learn of a mirror.
-pub(super) fn to_json(mirror: &KnownMirror) -> Value {
+pub(in crate::commands) fn to_json(mirror: &KnownMirror) -> Value {
     let from = match &mirror.of {
         MirrorOf::Source => None,
         MirrorOf::Directory(from) => Some(from.to_string_lossy()),

@@ -75,6 +75,30 @@ hooks = { before = ['/bin/true', "a\u0000"] }
     1: `hooks.before` must be an array of strings, found the string "a\0"
 hooks = { timeout = '0s' }
     1: `hooks.timeout` must be a duration of 1s or more, found the string "0s"
+metrics = 'm.prom'
+    1: `metrics` must be an absolute path without `..`, found the string "m.prom"
+notify = { pin = 'https://h/x' }
+    1: unknown key `notify.pin`, did you mean `ping`?
+notify = { ping = 'hc-ping.com/x' }
+    1: `notify.ping` must be a URL that begins with https:// or http://, found the string "hc-ping.com/x"
+notify = { ping = 'https://' }
+    1: `notify.ping` must be a URL that begins with https:// or http://, found the string "https://"
+notify = { pings = { bakup = 'https://h/x' } }
+    1: unknown key `notify.pings.bakup`, did you mean `backup`?
+notify = { webhook = 'https://h/ x' }
+    1: `notify.webhook` must be a URL that begins with https:// or http://, found the string "https://h/ x"
+notify = { webhook_body = '{titel}' }
+    1: `notify.webhook_body` must be a text with known placeholders; there is no placeholder {titel}; there are {title}, {text}, {host}, {command}, {result}, {exit_code}, {state}, {run}, found the string "{titel}"
+notify = { webhook_type = 'json' }
+    1: `notify.webhook_type` must be a content type like "application/json", found the string "json"
+notify = { mail = 'a b' }
+    1: `notify.mail` must be one mail address, or the name of a user here, found the string "a b"
+notify = { when = 'never' }
+    1: unknown value `never`
+alarms = { off = ['overdu'] }
+    1: unknown value `overdu`, did you mean `overdue`?
+alarms = { verify = '12h' }
+    1: `alarms.verify` must be a duration of 1d or more, found the string "12h"
 priority = 'lowest'
     1: unknown value `lowest`
 priority = 1

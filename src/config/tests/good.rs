@@ -10,7 +10,8 @@ use super::{parse, with};
 use crate::config::*;
 use crate::hooks::{Hook, HookCommand};
 use crate::model::Protocol;
-use crate::plan::KeepSnapshots;
+use crate::notify::NotifyWhen;
+use crate::plan::{AlarmKind, KeepSnapshots};
 use crate::store::DEFAULT_LISTING_BYTES;
 
 #[test]
@@ -72,8 +73,42 @@ fn the_smallest_config_gets_the_documented_defaults() {
             commands: Vec::new(),
             timeout: Duration::from_mins(10),
         },
+        metrics: None,
+        notify: Notify::default(),
+        alarms: AlarmSettings::default(),
     };
     assert_eq!(config, expected);
+}
+
+#[test]
+fn who_is_told_and_what_is_an_alarm_are_heard() {
+    let top = r#"metrics = "/m.prom"
+notify = { ping = "https://hc/a", pings = { verify = "https://hc/b", decide = "http://hc:1/c" }, webhook = "https://ntfy/x", webhook_body = "{title}", mail = "root", when = "always", log = true }
+alarms = { verify = "10d", drill = "36h", off = ["archive-small", "cost-rises"] }"#;
+    let config = parse(&with(top, "")).unwrap();
+    let ping = |command: &str, url: &str| (command.to_owned(), url.to_owned());
+    let expected = [
+        ping("backup", "https://hc/a"),
+        ping("decide", "http://hc:1/c"),
+        ping("verify", "https://hc/b"),
+    ];
+    let mut pings = config.notify.pings.clone();
+    pings.sort();
+    assert_eq!(pings, expected);
+    let webhook = config.notify.webhook.as_ref().unwrap();
+    assert_eq!(webhook.content_type, "text/plain; charset=utf-8");
+    assert_eq!(config.notify.mail.as_deref(), Some("root"));
+    assert_eq!(config.notify.when, NotifyWhen::Always);
+    assert!(config.notify.with_log);
+    assert_eq!(config.alarms.limits.verify_days, Some(10));
+    assert_eq!(config.alarms.limits.drill_days, Some(1));
+    assert_eq!(
+        config.alarms.off,
+        [AlarmKind::ArchiveSmall, AlarmKind::CostRises]
+    );
+    // What is read of a faulty config is the same.
+    let outputs = RunOutputs::of_faulty(&with(top, "broken = "), Path::new("c.toml"));
+    assert_eq!(outputs, config.run_outputs());
 }
 
 #[test]

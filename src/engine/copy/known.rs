@@ -57,12 +57,11 @@ pub fn known_copies(
     let (mut places, mut visible) = (Vec::new(), Vec::new());
     if let Some(row) = &row {
         places = catalog.places(&row.ledger)?;
-        visible = catalog
-            .visible(&row.ledger)?
-            .iter()
-            .map(|it| it.id)
-            .collect();
-        visible.sort_unstable();
+        // Most sources have no copy, and some have thousands of archives.
+        if !places.is_empty() || !source.copies.is_empty() {
+            let links = catalog.lineage(&row.ledger)?;
+            visible = links.iter().map(|link| link.id).collect();
+        }
     }
     let mut copies = Vec::new();
     for name in &source.copies {

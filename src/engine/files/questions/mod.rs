@@ -154,6 +154,18 @@ impl FileIndex {
         }
     }
 
+    /// Returns how many files an archive has; `None` if it is not indexed.
+    pub fn count_files(&self, archive: &ArchiveId) -> Result<Option<u64>, Error> {
+        let Some(archive) = self.archives.iter().find(|it| it.id == *archive) else {
+            return Ok(None);
+        };
+        let Some(root) = self.resolve(b"", *archive)? else {
+            return Ok(None);
+        };
+        let weights = self.weigh((b"", root), *archive, 0)?;
+        Ok(weights.first().map(|root| root.totals.files))
+    }
+
     /// Returns the archives that the index lacks, by date.
     pub fn missing(&self) -> &[ArchiveId] {
         &self.missing
