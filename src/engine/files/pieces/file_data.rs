@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use super::piece::DataPiece;
 
+/// What the allocator adds to a list, about.
+const ALLOCATOR: u64 = 16;
+
 /// The pieces of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FilePieces(Vec<DataPiece>);
@@ -28,7 +31,9 @@ impl FilePieces {
 
     /// Returns about how much memory the pieces take.
     pub(super) fn memory(&self) -> u64 {
-        (self.0.capacity() * size_of::<DataPiece>()) as u64
+        let capacity = self.0.capacity();
+        let allocator = if capacity == 0 { 0 } else { ALLOCATOR };
+        (capacity * size_of::<DataPiece>()) as u64 + allocator
     }
 
     /// Makes a hole. Cuts the pieces at its ends.
