@@ -1,17 +1,17 @@
-//! The metrics for Prometheus: a text file for node_exporter's textfile collector.
+//! The metrics for Prometheus: a text file for `node_exporter`'s textfile collector.
 //!
 //! All are gauges in base units. Moments are Unix times, so that an alert can compare them with `time()` also when no run
 //! has written the file for days.
 
 mod families;
 mod file;
+mod of_source;
 
 pub(in crate::commands) use file::{write, write_without_sources};
 
 use families::Families;
 
 use super::overview::Overview;
-use crate::engine::SourceStatus;
 use crate::model::SourceName;
 use crate::run_records::{EndedRun, RunRecords};
 
@@ -34,7 +34,7 @@ fn text(overview: &Overview) -> String {
     let names: Vec<&SourceName> = overview.sources.iter().map(|source| &source.name).collect();
     add_runs(&mut families, &overview.records, &names);
     for source in &overview.sources {
-        add_source(&mut families, source, overview);
+        of_source::add(&mut families, source, overview.at);
     }
     families.text()
 }
@@ -107,157 +107,20 @@ fn add_run(
     add("success_timestamp_seconds", succeeded.map_or(0.0, seconds));
 }
 
-fn add_source(families: &mut Families, source: &SourceStatus, overview: &Overview) {
-    let name = source.name.as_str();
-    let labels = [("source", name)];
-    let mut add = |metric: &str, value: f64| {
-        families.add(&format!("coldchain_source_{metric}"), &labels, value);
-    };
-    let midnight = |date: chrono::NaiveDate| {
-        seconds(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp())
-    };
-    if source.store.is_some() {
-        add("archives", number(source.archives.len() as u64));
-        add("stored_bytes", number(source.sealed_bytes()));
-        // 0 says that there is none.
-        let newest = source.newest();
-        add(
-            "newest_archive_timestamp_seconds",
-            newest.map_or(0.0, |it| midnight(it.date)),
-        );
-        if let Some(newest) = newest {
-            let age = overview.at.0.timestamp()
-                - newest
-                    .date
-                    .and_time(chrono::NaiveTime::MIN)
-                    .and_utc()
-                    .timestamp();
-            add("newest_archive_age_seconds", seconds(age));
-            add("newest_archive_bytes", number(newest.raw_bytes));
-        }
-        if let Some(usual) = crate::plan::usual_bytes(&source.archives) {
-            add("usual_archive_bytes", number(usual));
-        }
-        if let Some(files) = newest.and_then(|it| it.files) {
-            add("newest_archive_files", number(files));
-        }
-        add(
-            "overdue",
-            f64::from(u8::from(source.is_overdue(None, overview.at.0))),
-        );
-        let verified = source.checked.verified.map_or(0, |at| at.timestamp());
-        add("last_verify_timestamp_seconds", seconds(verified));
-        let drilled = source.checked.drilled.map_or(0, |at| at.timestamp());
-        add("last_drill_timestamp_seconds", seconds(drilled));
-        add(
-            "unfinished_archives",
-            number(source.unfinished.len() as u64),
-        );
-        add("thawing_segments", number(source.thaws.waiting));
-        add("thawed_segments", number(source.thaws.readable));
-    }
-    if let Some(due) = &source.due {
-        add("missed_slots", number(due.missed.len() as u64));
-        add("next_slot_timestamp_seconds", midnight(due.next));
-        if let Some(from) = due.overdue_from {
-            add("overdue_from_timestamp_seconds", midnight(from));
-        }
-    }
-    if let Some(chain) = source.chain {
-        add("chain_archives", number(chain.incrementals as u64 + 1));
-    }
-    if let Some(pulled) = source.pulled {
-        add(
-            "last_pull_timestamp_seconds",
-            pulled.map_or(0.0, |at| seconds(at.0.timestamp())),
-        );
-    }
-    add("alarms", number(source.alarms.len() as u64));
-    for alarm in &source.alarms {
-        let labels = [
-            ("source", name),
-            ("kind", alarm.kind.as_str()),
-            ("subject", &alarm.subject),
-            ("urgency", alarm.kind.urgency().as_str()),
-        ];
-        families.add("coldchain_source_alarm", &labels, 1.0);
-    }
-    for mirror in &source.mirrors {
-        let to = mirror.to.to_string();
-        let labels = [("source", name), ("mirror", to.as_str())];
-        let reached = mirror
-            .reached_at
-            .map_or(0.0, |at| seconds(at.0.timestamp()));
-        families.add(
-            "coldchain_mirror_complete_timestamp_seconds",
-            &labels,
-            reached,
-        );
-        if let Some(behind) = mirror.behind() {
-            families.add(
-                "coldchain_mirror_behind_dates",
-                &labels,
-                number(behind as u64),
-            );
-        }
-    }
-    for copy in &source.copies {
-        let labels = [("source", name), ("place", copy.name.as_str())];
-        let reached = copy
-            .reached_at()
-            .map_or(0.0, |at| seconds(at.0.timestamp()));
-        families.add(
-            "coldchain_copy_complete_timestamp_seconds",
-            &labels,
-            reached,
-        );
-        families.add(
-            "coldchain_copy_lacking_archives",
-            &labels,
-            number(copy.lacks.len() as u64),
-        );
-    }
-    for place in &source.costs {
-        let labels = [("source", name), ("place", place.name.as_str())];
-        if let Some(usd) = place.usd_a_month() {
-            families.add(
-                "coldchain_place_cost_usd_per_month",
-                &labels,
-                usd.as_number(),
-            );
-        }
-        let mut classes = std::collections::BTreeMap::new();
-        for kept in &place.kept {
-            *classes.entry(kept.kept.class.as_str()).or_insert(0_u64) += kept.kept.bytes;
-        }
-        for (class, bytes) in classes {
-            let labels = [
-                ("source", name),
-                ("place", place.name.as_str()),
-                ("class", class),
-            ];
-            families.add("coldchain_place_stored_bytes", &labels, number(bytes));
-        }
-    }
-}
-
 /// A moment or a span in seconds.
-fn seconds(seconds: i64) -> f64 {
-    i32::try_from(seconds).map_or_else(
-        |_| large(seconds.unsigned_abs()) * seconds.signum() as f64,
-        f64::from,
-    )
-}
-
-/// A count or a size.
-fn number(number: u64) -> f64 {
-    u32::try_from(number).map_or_else(|_| large(number), f64::from)
-}
-
 #[allow(
     clippy::cast_precision_loss,
     reason = "Prometheus has no other numbers"
 )]
-fn large(number: u64) -> f64 {
+fn seconds(seconds: i64) -> f64 {
+    seconds as f64
+}
+
+/// A count or a size.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "Prometheus has no other numbers"
+)]
+fn number(number: u64) -> f64 {
     number as f64
 }

@@ -8,6 +8,7 @@ mod announce;
 mod followed;
 mod tell;
 
+use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -110,7 +111,7 @@ fn random_id() -> String {
         if [4, 6, 8, 10].contains(&at) {
             id.push('-');
         }
-        id += &format!("{byte:02x}");
+        let _ = write!(id, "{byte:02x}");
     }
     id
 }

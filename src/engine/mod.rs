@@ -167,7 +167,9 @@ pub use snapshots::overview::{
     KnownSnapshot, SnapshotsOverview, foresee_expired, look_at_snapshots, withheld_now,
 };
 pub use snapshots::retention::withheld_in_words;
-pub use status::{DueSlots, NewestChain, SourceStatus, UnfinishedArchive, age, status_of};
+pub use status::{
+    DueSlots, LastPull, NewestChain, SourceStatus, UnfinishedArchive, age, status_of,
+};
 pub use verify::catalog::{CheckedCatalog, Difference, check};
 pub use verify::{
     Drill, LedgerReport, RepairedObject, Repairing, Repairs, UnrepairedObject, Verified,

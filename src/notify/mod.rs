@@ -98,7 +98,7 @@ pub fn ping(url: &str, kind: PingKind, run: &str, body: &str) -> Result<(), Noti
         end -= 1;
     }
     let url = ping_url(url, kind, run);
-    twice(|| http::post(&url, "text/plain; charset=utf-8", body[..end].as_bytes()))
+    twice(|| http::post(&url, "text/plain; charset=utf-8", &body.as_bytes()[..end]))
 }
 
 /// Returns the URL of a ping: that of the check, with the end and the run.

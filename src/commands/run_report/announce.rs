@@ -80,16 +80,15 @@ fn alarm_news(run: &ThisRun, overview: &Overview, log: &ActivityLog) -> AlarmNew
     record(&run.outputs, |records| {
         let before = std::mem::take(&mut records.alarms);
         for alarm in current {
-            match before.iter().find(|it| it.is_same(&alarm)) {
-                Some(known) => records.alarms.push(RecordedAlarm {
+            if let Some(known) = before.iter().find(|it| it.is_same(&alarm)) {
+                records.alarms.push(RecordedAlarm {
                     since: known.since,
                     is_told: known.is_told,
                     ..alarm
-                }),
-                None => {
-                    log_news.begun.push(alarm.clone());
-                    records.alarms.push(alarm);
-                }
+                });
+            } else {
+                log_news.begun.push(alarm.clone());
+                records.alarms.push(alarm);
             }
         }
         let lasts = |known: &RecordedAlarm| records.alarms.iter().any(|it| it.is_same(known));
@@ -143,16 +142,14 @@ fn write_metrics(run: &ThisRun, overview: Option<&Overview>) {
     let Some(path) = &run.outputs.metrics else {
         return;
     };
-    let written = match overview {
-        Some(overview) => metrics::write(path, overview),
-        None => {
-            let now = Utc::now();
-            let mut records = RunFile::new(&run.outputs.state_dir)
-                .read()
-                .unwrap_or_default();
-            records.bury_dead(Timestamp(now), RunningProcess::is_alive);
-            metrics::write_without_sources(path, &records, run.config.is_ok(), now)
-        }
+    let written = if let Some(overview) = overview {
+        metrics::write(path, overview)
+    } else {
+        let now = Utc::now();
+        let file = RunFile::new(&run.outputs.state_dir);
+        let mut records = file.read().unwrap_or_default();
+        records.bury_dead(Timestamp(now), RunningProcess::is_alive);
+        metrics::write_without_sources(path, &records, run.config.is_ok(), now)
     };
     if let Err(error) = written {
         printing::warn(format_args!(

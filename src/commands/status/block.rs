@@ -97,7 +97,7 @@ pub(super) fn in_words(source: &SourceStatus, overview: &Overview) -> String {
         line("moved", moved_in_words(moved));
     }
     if let Some(pulled) = source.pulled {
-        line("pulled", ago_or_never(pulled, now));
+        line("pulled", ago_or_never(pulled.at, now));
     }
     for run in &source.runs {
         line("last run", run_in_words(run, &source.name, overview));

@@ -82,7 +82,7 @@ fn source(source: &SourceStatus, overview: &Overview) -> Value {
         "alarms": alarms,
     });
     if let Some(pulled) = source.pulled {
-        document["pulled_at"] = json!(pulled);
+        document["pulled_at"] = json!(pulled.at);
     }
     if let Some(moved) = &source.moved {
         document["moved_to"] = json!(moved.to);

@@ -59,9 +59,10 @@ fn row(source: &SourceStatus, now: Timestamp) -> [String; HEAD.len()] {
             0 => none(),
             bytes => Bytes(bytes).to_string(),
         },
-        match source.archives.is_empty() {
-            true => none(),
-            false => ago_or_never(source.checked.verified.map(Timestamp), now),
+        if source.archives.is_empty() {
+            none()
+        } else {
+            ago_or_never(source.checked.verified.map(Timestamp), now)
         },
     ]
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::alarming::watched;
-use super::{DueSlots, NewestChain, SourceStatus, UnfinishedArchive};
+use super::{DueSlots, LastPull, NewestChain, SourceStatus, UnfinishedArchive};
 use crate::catalog::{Catalog, SizedRow};
 use crate::config::{Config, Source, SourceOrigin};
 use crate::engine::backup::outcome::BackupRequest;
@@ -21,7 +21,6 @@ use crate::engine::files::questions::FileIndex;
 use crate::engine::mirror::known::known_mirrors;
 use crate::error::{Error, in_words};
 use crate::files_db::FileQuestions;
-use crate::model::entry::Timestamp;
 use crate::model::{ArchiveId, LedgerId, SourceName, VerifyLevel};
 use crate::plan::{
     BackupPlan, CheckedAt, DateOverride, MeasuredArchive, Request, Usd, WatchedSource, alarms,
@@ -186,13 +185,15 @@ fn unfinished(
         .collect())
 }
 
-fn pulled(source: &Source, catalog: &Catalog) -> Result<Option<Option<Timestamp>>, Error> {
+fn pulled(source: &Source, catalog: &Catalog) -> Result<Option<LastPull>, Error> {
     if source.pull.is_none() {
         return Ok(None);
     }
     let rows = catalog.pulls()?.into_iter();
     let of_it = rows.filter(|row| row.source == source.name);
-    Ok(Some(of_it.filter_map(|row| row.finished_at).max()))
+    Ok(Some(LastPull {
+        at: of_it.filter_map(|row| row.finished_at).max(),
+    }))
 }
 
 fn checked(

@@ -41,8 +41,8 @@ pub struct SourceStatus {
     pub copies: Vec<KnownCopy>,
     /// Where home is, if the config names a home of before.
     pub moved: Option<MovedAway>,
-    /// Whether it is pulled, and when that last ended well.
-    pub pulled: Option<Option<Timestamp>>,
+    /// The last pull; `None` if it is not pulled.
+    pub pulled: Option<LastPull>,
     /// When it was checked.
     pub checked: CheckedAt,
     /// What each of its places costs; empty if that could not be read.
@@ -73,6 +73,13 @@ pub struct DueSlots {
     pub next: NaiveDate,
     /// The first day on which it is overdue if nothing is archived; `None` before its first archive.
     pub overdue_from: Option<NaiveDate>,
+}
+
+/// The last pull of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastPull {
+    /// When one last ended well; `None` for never.
+    pub at: Option<Timestamp>,
 }
 
 /// An archive that was begun and not finished.

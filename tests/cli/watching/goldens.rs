@@ -1,5 +1,7 @@
 //! What status prints, as a whole.
 
+use std::fmt::Write as _;
+
 use super::{Watched, full, today};
 
 #[test]
@@ -57,7 +59,11 @@ fn many_sources_are_a_line_each_and_none_is_an_error() {
     );
     let mut more = String::new();
     for number in 1..40 {
-        more += &format!("\n[[source]]\nname = \"source-{number:02}\"\nstore = \"disk\"\n");
+        write!(
+            more,
+            "\n[[source]]\nname = \"source-{number:02}\"\nstore = \"disk\"\n"
+        )
+        .unwrap();
     }
     watched.configure("", &more);
     let run = machine.run("status");

@@ -50,7 +50,7 @@ impl PostBox {
                 }
                 let mut connection = connection.unwrap();
                 connection
-                    .set_read_timeout(Some(Duration::from_secs(60)))
+                    .set_read_timeout(Some(Duration::from_mins(1)))
                     .unwrap();
                 if let Some(post) = read(&mut BufReader::new(&connection)) {
                     kept.lock().unwrap().push(post);
