@@ -225,6 +225,11 @@ pub fn ask_on_stderr(question: impl Display) -> io::Result<()> {
     ask(io::stderr().lock(), question)
 }
 
+/// Whether stdout is a terminal.
+pub fn stdout_is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Whether stderr is a terminal.
 pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()

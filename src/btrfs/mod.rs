@@ -46,7 +46,7 @@ pub use quota::{QuotaSizes, quota_sizes};
 pub use receive::Receiver;
 pub use scratch::{Geometry, Scratch};
 pub use send::{SendRequest, Sender, SentBy, estimate};
-pub use space::Space;
+pub use space::{MetadataSpace, Space};
 pub use stream::{
     Attribute, Command, CompressedData, ContentsCommand, ContentsError, ContentsReader,
     EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, HandedDown, Holds,

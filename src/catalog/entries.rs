@@ -80,6 +80,17 @@ impl Catalog {
         )
     }
 
+    /// Returns whether the catalog has any entry of a ledger, also one that is only intended.
+    pub fn has_entries(&self, ledger: &LedgerId) -> Result<bool, CatalogError> {
+        let found = self.select(
+            "look for an entry of a ledger",
+            "SELECT 1 FROM entry WHERE ledger = ?1 LIMIT 1",
+            [ledger.to_string()],
+            |_| Ok(()),
+        )?;
+        Ok(!found.is_empty())
+    }
+
     /// Returns the entries of one kind, in order.
     pub fn entries_of_kind(
         &self,

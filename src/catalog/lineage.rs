@@ -162,6 +162,21 @@ impl Catalog {
         Ok(links)
     }
 
+    /// Returns whether one of a ledger's committed archives carries compressed data.
+    pub fn has_inexact(&self, ledger: &LedgerId) -> Result<bool, CatalogError> {
+        let found = self.select(
+            "look for archives with compressed data",
+            &format!(
+                "SELECT 1 FROM {} WHERE ledger = ?1 AND state = 'committed'
+                    AND coalesce(protocol, 1) > 1 AND compressed_data IS NOT 0 LIMIT 1",
+                self.archive_table()
+            ),
+            [ledger.to_string()],
+            |_| Ok(()),
+        )?;
+        Ok(!found.is_empty())
+    }
+
     /// A ledger's archives and unfinished attempts by date, as a list shows them.
     pub fn listed(
         &self,

@@ -130,6 +130,9 @@ impl Catalog {
         Self::prepare(connection)
     }
 
+    /// The version of the schema that this program knows, and that an open catalog has.
+    pub const SCHEMA: usize = MIGRATIONS.len();
+
     /// A catalog that lives in memory, for tests and for plans without a state directory.
     pub fn in_memory() -> Result<Self, CatalogError> {
         // All migrations take ten times as long as a copy of the tables that they make.

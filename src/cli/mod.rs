@@ -4,6 +4,7 @@ mod archive;
 mod catalog;
 mod copy;
 mod cost;
+mod doctor;
 mod extract;
 mod files;
 mod import;
@@ -38,6 +39,7 @@ pub use archive::{Backup, Decide, Forget, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
 pub use copy::Copy;
 pub use cost::Cost;
+pub use doctor::Doctor;
 pub use extract::Extract;
 pub use files::{Get, History, Yesterday};
 pub use import::{Import, ImportBtrsend};
@@ -238,8 +240,8 @@ pub enum Command {
     Forget(Forget),
     /// How the sources stand: last archives, what is due, checks, alarms; asks no store
     Status(Status),
-    /// Try every store with tiny objects: what it does, what its settings mean, what is wrong
-    Doctor,
+    /// What is wrong: this machine, the config, keys and sources; and every store, which is tried with tiny objects
+    Doctor(Doctor),
 }
 
 /// `coldchain send-stream`

@@ -128,7 +128,7 @@ fn run_command(cli: Cli) -> Result<(), Error> {
         Command::Key(key) => key::run(&key, everywhere),
         Command::Forget(args) => forget::run(&args, everywhere),
         Command::Status(args) => status::run(&args, everywhere),
-        Command::Doctor => doctor::run(everywhere),
+        Command::Doctor(args) => doctor::run(&args, everywhere),
         Command::SendStream(args) => send_stream::run(&args),
     };
     ran.map_err(|error| Interrupt::of_this_process().explain(error))

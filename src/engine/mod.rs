@@ -71,7 +71,7 @@ pub use cost::forecast::{
 };
 pub use cost::monthly::monthly_cost;
 pub use cost::restoring::{NewestRestore, RestoreCostAt, restore_costs};
-pub use doctor::{StoreReport, doctor};
+pub use doctor::{LocalCheck, SafeRepair, StoreReport, doctor, local_checks, safe_repairs};
 pub use files::attributes::NotKept;
 pub use files::contents::attach::{ContentsMade, ContentsRequest, make_contents};
 pub use files::contents::kept::KeptContents;
@@ -131,7 +131,7 @@ pub use ledger::roles::{SignedEntry, entries_of, keys_of, kit_source, kit_source
 pub use ledger::sync::{LedgerState, catch_up};
 pub use ledger::trust::{Trusted, Word};
 pub use mirror::asked::{MirrorAsked, MirrorForeseen, MirrorRan, SentSnapshot};
-pub use mirror::examine::{MirrorReport, examine_mirrors};
+pub use mirror::examine::{MirrorReport, examine_mirrors, examine_mirrors_here};
 pub use mirror::forget::{
     forget_mirror, remembered_mirror, unconfigured_mirrors, warning_of_unconfigured_mirror,
 };

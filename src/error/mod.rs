@@ -192,6 +192,9 @@ pub enum Error {
     /// `doctor` found failures.
     #[error("{} found", count(*.0, "failure"))]
     Unfit(usize),
+    /// `doctor` found failures, one of them in the config.
+    #[error("{} found, one of them in the config", count(*.0, "failure"))]
+    UnfitConfig(usize),
     /// `doctor` found failures, and a store whose answers can't be trusted.
     #[error("{} found", count(*.0, "failure"))]
     Untrustworthy(usize),
@@ -350,6 +353,7 @@ impl Error {
                 .hint("run `coldchain status` to see what is missing, and `coldchain backup` to make it good"),
             Self::Answered(code) => exit(*code),
             Self::Unfit(_) => exit(ExitCode::Failed).hint(EACH_FAILURE),
+            Self::UnfitConfig(_) => exit(ExitCode::Usage).hint(EACH_FAILURE),
             Self::Untrustworthy(_) => exit(ExitCode::Integrity).hint(EACH_FAILURE),
             Self::Hook(error) if error.is_of_config() => {
                 exit(ExitCode::Usage).hint_of(error.hint())

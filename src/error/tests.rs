@@ -690,6 +690,7 @@ fn samples() -> Vec<Error> {
         },
         Error::Answered(ExitCode::Failed),
         Error::Unfit(2),
+        Error::UnfitConfig(2),
         Error::Untrustworthy(2),
         Error::Request(RequestError::Span {
             from: date(),

@@ -17,9 +17,16 @@ const PROGRAMS: [&str; 3] = [
 /// The most bytes of a mail. A pipe takes 64 KiB at once.
 const MOST_BYTES: usize = 48 << 10;
 
-pub(super) fn send(program: Option<&Path>, to: &str, message: &Message) -> Result<(), NotifyError> {
+/// Returns the program that sends mail: the configured one, or where it usually lies. It may be missing.
+pub fn sendmail(configured: Option<&Path>) -> &Path {
     let found = PROGRAMS.iter().map(Path::new).find(|it| it.exists());
-    let program = program.or(found).unwrap_or_else(|| Path::new(PROGRAMS[0]));
+    configured
+        .or(found)
+        .unwrap_or_else(|| Path::new(PROGRAMS[0]))
+}
+
+pub(super) fn send(program: Option<&Path>, to: &str, message: &Message) -> Result<(), NotifyError> {
+    let program = sendmail(program);
     let failed = |source: io::Error| NotifyError::Program {
         program: program.display().to_string(),
         source,

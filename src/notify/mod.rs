@@ -11,6 +11,7 @@ mod template;
 use std::time::Duration;
 
 pub use error::NotifyError;
+pub use mail::sendmail;
 pub use template::{BodyTemplate, Placeholder, TemplateFault};
 
 /// How long one attempt may take.

@@ -117,7 +117,8 @@ impl StateDir {
         try_path(&self.lock_path(source), source)
     }
 
-    fn lock_path(&self, source: &SourceName) -> PathBuf {
+    /// Returns the file whose lock a run holds that archives, prunes or restores this source.
+    pub(in crate::engine) fn lock_path(&self, source: &SourceName) -> PathBuf {
         self.file(&format!("{source}.lock"))
     }
 

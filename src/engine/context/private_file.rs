@@ -125,13 +125,21 @@ fn remove_leftovers(path: &Path) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let number = name.to_str().and_then(|name| name.strip_prefix(&prefix));
-        let is_ours = number.is_some_and(|number| {
-            number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_hexdigit())
-        });
-        if is_ours {
+        if number.is_some_and(is_number) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
+}
+
+/// Returns whether a file has a name that [`replace`] gives for a moment. It is left over if nothing is running.
+pub(in crate::engine) fn is_temporary(name: &str) -> bool {
+    name.strip_prefix('.')
+        .and_then(|name| name.rsplit_once(".coldchain-"))
+        .is_some_and(|(of, number)| !of.is_empty() && is_number(number))
+}
+
+fn is_number(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub fn require_known(
     for row in catalog.sources()? {
         // It is known by its name, even if it has moved, and by its place, even if its name is different.
         let is_there = row.directory == directory && is_place(&row.store, &url);
-        if (row.name == source.name || is_there) && !catalog.entries(&row.ledger)?.is_empty() {
+        if (row.name == source.name || is_there) && catalog.has_entries(&row.ledger)? {
             return Ok(());
         }
         if is_there {

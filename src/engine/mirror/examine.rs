@@ -39,11 +39,27 @@ pub fn examine_mirrors(
     config: &Config,
     context: RunContext<'_>,
 ) -> Result<Vec<MirrorReport>, Error> {
-    if config.mirrors.is_empty() {
+    examine_those(config, context, |_| true)
+}
+
+/// Looks at the mirrors of the config that are on this machine.
+pub fn examine_mirrors_here(
+    config: &Config,
+    context: RunContext<'_>,
+) -> Result<Vec<MirrorReport>, Error> {
+    examine_those(config, context, |mirror| !mirror.to.is_remote())
+}
+
+fn examine_those(
+    config: &Config,
+    context: RunContext<'_>,
+    is_wanted: impl Fn(&MirrorConfig) -> bool,
+) -> Result<Vec<MirrorReport>, Error> {
+    let mut mirrors = config.mirrors.iter().filter(|it| is_wanted(it)).peekable();
+    if mirrors.peek().is_none() {
         return Ok(Vec::new());
     }
     let catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    let mirrors = config.mirrors.iter();
     mirrors
         .map(|mirror| {
             Ok(MirrorReport {

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use crate::btrfs::{self, Tools};
-use crate::catalog::Catalog;
+use crate::catalog::{ArchiveRow, Catalog};
 use crate::config::{Config, Source};
 use crate::engine::context::RunContext;
 use crate::engine::context::state_dir::StateDir;
@@ -69,10 +69,7 @@ pub(in crate::engine) fn leftovers(
         .live
         .as_ref()
         .and_then(|live| std::fs::read_dir(&live.snapshots).ok());
-    let archives = match catalog.source(&source.name)? {
-        Some(row) => catalog.archives(&row.ledger)?,
-        None => Vec::new(),
-    };
+    let mut archives = None;
     let being_made = catalog.told(&source.name, IN_THE_MAKING)?;
     let live = source.live.as_ref();
     let origin = live.and_then(|live| btrfs::identity(&live.subvolume).ok());
@@ -104,6 +101,11 @@ pub(in crate::engine) fn leftovers(
                 taken_of: origin,
             })
         });
+        // There is seldom any, and a source may have thousands of archives.
+        let archives = match &mut archives {
+            Some(archives) => archives,
+            archives => archives.insert(archives_of(source, catalog)?),
+        };
         // The power failed just after it was named. The run for its name names it again.
         let is_archived = |made: MadeHere| {
             made.row.is_some() && archives.iter().any(|it| it.snapshot == made.row)
@@ -114,6 +116,13 @@ pub(in crate::engine) fn leftovers(
     }
     found.sort_by_key(|leftover| leftover.name);
     Ok(found)
+}
+
+fn archives_of(source: &Source, catalog: &Catalog) -> Result<Vec<ArchiveRow>, Error> {
+    Ok(match catalog.source(&source.name)? {
+        Some(row) => catalog.archives(&row.ledger)?,
+        None => Vec::new(),
+    })
 }
 
 /// Returns the final name in a temporary one.

@@ -1,0 +1,103 @@
+//! Checks of recipients, identities, signing keys and the recovery kit.
+
+use super::local_check::{LocalCheck, SectionChecks};
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::engine::context::kit_file::{NOT_IN_KIT, copies_not_in_kit, is_in_kit};
+use crate::engine::context::state_dir::StateDir;
+use crate::engine::keys::exposed_secrets::secrets_in_reach;
+use crate::model::Line;
+use crate::store::Severity;
+
+pub(super) fn checks(
+    config: &Config,
+    state_dir: &StateDir,
+    catalog: Option<&Catalog>,
+) -> Vec<LocalCheck> {
+    let mut checks = SectionChecks::of("keys");
+    let is_archived = config.archived().next().is_some();
+    match config.recipients.len() {
+        _ if !is_archived => {}
+        0 => checks.warning(
+            "recipients",
+            "there is none, so nothing can be archived",
+            "run `coldchain init`, or set `recipients` in [encryption]",
+        ),
+        1 => checks.warning(
+            "recipients",
+            "there is one: if its identity is lost, so is every archive",
+            "add a spare to `recipients` in [encryption], then run `coldchain key add-recipient`",
+        ),
+        number => checks.fine(
+            "recipients",
+            format!("{number}, each opens every new archive"),
+        ),
+    }
+    let secrets = secrets_in_reach(config);
+    for path in &secrets {
+        checks.warning(
+            "identity",
+            format!("{} holds a secret key", path.display()),
+            "keep it away from this machine, and delete it here",
+        );
+    }
+    if secrets.is_empty() {
+        let text = "none lies in the state directory, beside the config or in a source";
+        checks.fine("identity", text);
+    }
+    signing(state_dir, is_archived, &mut checks);
+    kit(config, catalog, &mut checks);
+    checks.checks()
+}
+
+fn signing(state_dir: &StateDir, is_archived: bool, checks: &mut SectionChecks) {
+    const SUBJECT: &str = "signing key";
+    if state_dir.has_keys() {
+        match state_dir.keys() {
+            Ok(_) => checks.fine(
+                SUBJECT,
+                "it is there, with the root key that it is granted by",
+            ),
+            Err(error) => checks.error(SUBJECT, Severity::Failure, &error),
+        }
+    } else if is_archived {
+        let mend = "run `coldchain init`";
+        checks.warning(SUBJECT, "there is none, so no archive can be signed", mend);
+    }
+}
+
+/// Looks whether a kit was made or brought up to date since each ledger and each copy came.
+fn kit(config: &Config, catalog: Option<&Catalog>, checks: &mut SectionChecks) {
+    const SUBJECT: &str = "kit";
+    const MEND: &str = "run `coldchain key kit`";
+    let Some(catalog) = catalog else { return };
+    let rows = config
+        .archived()
+        .filter_map(|(source, _)| catalog.source(&source.name).ok()?);
+    let (mut named, mut lacking) = (0, false);
+    for row in rows {
+        if !is_in_kit(&row, catalog).unwrap_or(true) {
+            let text = NOT_IN_KIT.split(": run").next().unwrap_or_default();
+            checks.warning(SUBJECT, format!("{}: {text}", row.name), MEND);
+            lacking = true;
+        }
+        for url in copies_not_in_kit(&row, catalog).unwrap_or_default() {
+            let text = format!(
+                "{}: no recovery kit names its copy in {}",
+                row.name,
+                Line(&url)
+            );
+            checks.warning(SUBJECT, text, MEND);
+            lacking = true;
+        }
+        named += 1;
+    }
+    match (named, lacking) {
+        (_, true) => {}
+        (0, false) => checks.fine(
+            SUBJECT,
+            "nothing is archived yet that it would have to name",
+        ),
+        (_, false) => checks.fine(SUBJECT, "one names every ledger and every copy"),
+    }
+}
