@@ -8,6 +8,7 @@ mod bad_input;
 mod command_line;
 mod costs;
 mod doctor;
+mod doctor_here;
 mod journal;
 mod printed;
 mod prompts;

@@ -11,7 +11,7 @@ use crate::common::stream_builder::StreamBuilder;
 
 /// A terminal of its own in which a shell runs the program, says its exit code, and then how the
 /// terminal is set.
-struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
     keyboard: ChildStdin,
     screen: ChildStdout,
@@ -19,7 +19,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn run(machine: &Machine, words: &str) -> Self {
+    pub(crate) fn run(machine: &Machine, words: &str) -> Self {
         let program = machine.command(words);
         let words: Vec<String> = std::iter::once(program.get_program())
             .chain(program.get_args())
@@ -44,7 +44,7 @@ impl Terminal {
     }
 
     /// Waits for a prompt, and types.
-    fn answer(&mut self, prompt: &str, keys: &str) {
+    pub(crate) fn answer(&mut self, prompt: &str, keys: &str) {
         let mut bytes = [0; 4096];
         while !self.shown.contains(prompt) {
             let read = self.screen.read(&mut bytes).unwrap();
@@ -55,7 +55,7 @@ impl Terminal {
     }
 
     /// All that was shown, by the lines' ends of a file.
-    fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         let mut rest = Vec::new();
         self.screen.read_to_end(&mut rest).unwrap();
         self.child.wait().unwrap();

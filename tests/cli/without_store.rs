@@ -197,8 +197,18 @@ fn a_list_shows_snapshots_alone_and_names_no_store() {
         json!([{"name": "docs", "store": null, "next_slot": null, "chains": [], "mirrors": []}]);
     assert_eq!(machine.listed()["sources"], expected);
     let tested = "no store to test: no source has one\n";
-    machine.run("doctor").is(0, tested, KIT_IN_REACH);
-    let doctor = json_of(&ok(machine.run("doctor --json")));
+    // Its subvolume does not exist.
+    let run = machine.run("doctor");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(
+        run.stdout.contains("\nsource docs\n  FAIL  subvolume "),
+        "{run:?}"
+    );
+    assert!(
+        run.stdout.ends_with(tested) && run.stderr.starts_with(KIT_IN_REACH),
+        "{run:?}"
+    );
+    let doctor: Value = serde_json::from_str(&machine.run("doctor --json").stdout).unwrap();
     assert_eq!(doctor["stores"], json!([]));
     machine
         .run("key show")
@@ -362,8 +372,9 @@ fn a_store_that_no_source_uses_is_warned_of_where_one_is_lacking() {
     let store = "[store.disk]\ntype = \"dir\"\npath = \"$T/store\"\n";
     machine.write_config(&format!("{ALONE}\n{store}").replace("$FS", "/nowhere"));
     let warning = "warning: no source uses [store.disk]; to archive docs there, add `store = \"disk\"` to its [[source]]\n";
-    for words in ["plan", "doctor"] {
-        let run = ok(machine.run(words));
+    for (words, code) in [("plan", 0), ("doctor", 1)] {
+        let run = machine.run(words);
+        assert_eq!(run.code, Some(code), "{run:?}");
         assert!(run.stderr.starts_with(warning), "{run:?}");
     }
     let rebuilt = machine.run("catalog rebuild --identity $T/kit");
@@ -400,8 +411,9 @@ fn a_source_that_lost_its_store_keeps_its_archives() {
         }
         let warning = "home: the config names no store for it any more, so it is not archived, and none of its archives \
                        is retired or deleted: put its `store` back to continue";
-        for words in ["plan", "doctor"] {
-            let run = ok(machine.run(words));
+        for (words, code) in [("plan", 0), ("doctor", 1)] {
+            let run = machine.run(words);
+            assert_eq!(run.code, Some(code), "{run:?}");
             assert!(run.stderr.contains(warning), "{run:?}");
         }
         machine.run("prune").is(2, "", NO_SOURCE);

@@ -3,7 +3,7 @@
 use super::local_check::{LocalCheck, SectionChecks};
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::engine::context::kit_file::{NOT_IN_KIT, copies_not_in_kit, is_in_kit};
+use crate::engine::context::kit_file::{copies_not_in_kit, is_in_kit};
 use crate::engine::context::state_dir::StateDir;
 use crate::engine::keys::exposed_secrets::secrets_in_reach;
 use crate::model::Line;
@@ -74,30 +74,42 @@ fn kit(config: &Config, catalog: Option<&Catalog>, checks: &mut SectionChecks) {
     let rows = config
         .archived()
         .filter_map(|(source, _)| catalog.source(&source.name).ok()?);
-    let (mut named, mut lacking) = (0, false);
+    let (mut known, mut unnamed, mut copies) = (0_u64, Vec::new(), Vec::new());
     for row in rows {
+        known += 1;
         if !is_in_kit(&row, catalog).unwrap_or(true) {
-            let text = NOT_IN_KIT.split(": run").next().unwrap_or_default();
-            checks.warning(SUBJECT, format!("{}: {text}", row.name), MEND);
-            lacking = true;
+            unnamed.push(row.name.to_string());
         }
         for url in copies_not_in_kit(&row, catalog).unwrap_or_default() {
+            copies.push(format!("{} in {}", row.name, Line(&url)));
+        }
+    }
+    let is_whole = unnamed.is_empty() && copies.is_empty();
+    for (what, lacking) in [("ledgers", unnamed), ("copies", copies)] {
+        if !lacking.is_empty() {
             let text = format!(
-                "{}: no recovery kit names its copy in {}",
-                row.name,
-                Line(&url)
+                "no recovery kit names these {what}, so a restore on an empty machine would not find them: {}",
+                first_of(&lacking)
             );
             checks.warning(SUBJECT, text, MEND);
-            lacking = true;
         }
-        named += 1;
     }
-    match (named, lacking) {
-        (_, true) => {}
-        (0, false) => checks.fine(
+    match known {
+        _ if !is_whole => {}
+        0 => checks.fine(
             SUBJECT,
             "nothing is archived yet that it would have to name",
         ),
-        (_, false) => checks.fine(SUBJECT, "one names every ledger and every copy"),
+        _ => checks.fine(SUBJECT, "one names every ledger and every copy"),
+    }
+}
+
+/// Returns the first few names, and how many more there are.
+fn first_of(names: &[String]) -> String {
+    const NAMED: usize = 5;
+    let shown = names[..names.len().min(NAMED)].join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }

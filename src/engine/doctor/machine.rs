@@ -1,7 +1,5 @@
 //! Checks of the machine: kernel, programs, privileges, clock.
 
-use std::path::Path;
-
 use chrono::NaiveDate;
 
 use super::local_check::{LocalCheck, SectionChecks};
@@ -10,7 +8,6 @@ use crate::btrfs::{self, Confinement, HeldDirectory, Tools};
 use crate::config::Config;
 use crate::engine::context::RunContext;
 use crate::engine::context::clock::local_date;
-use crate::error::Error;
 use crate::plan::Prices;
 use crate::store::Severity;
 
@@ -101,20 +98,23 @@ fn namespaces(config: &Config, tools: Option<&Tools>, checks: &mut SectionChecks
         checks.unknown(SUBJECT, "only root, with the program `btrfs`, can try it");
         return;
     };
-    let snapshots = config.sources.iter().filter_map(|it| it.live.as_ref());
-    let mut directories = snapshots
-        .map(|live| live.snapshots.as_path())
-        .chain([config.state_dir.as_path(), Path::new("/")]);
-    let directory = directories.find(|it| it.is_dir()).unwrap_or(Path::new("/"));
-    let tried =
-        HeldDirectory::open(directory).and_then(|directory| Confinement::try_in(tools, &directory));
+    let mut directories = config.sources.iter().filter_map(|it| it.live.as_ref());
+    let directory = directories.find_map(|live| HeldDirectory::open(&live.snapshots).ok());
+    let Some(directory) = directory else {
+        checks.unknown(
+            SUBJECT,
+            "it can be tried in a source's snapshots, and there are none yet",
+        );
+        return;
+    };
+    let tried = Confinement::try_in(tools, &directory);
     match tried {
         Ok(()) => checks.fine(
             SUBJECT,
             "a restore can confine `btrfs receive` in a mount namespace of its own",
         ),
         // Archives are made without it.
-        Err(error) => checks.error(SUBJECT, Severity::Warning, &Error::from(error)),
+        Err(error) => checks.error(SUBJECT, Severity::Warning, &error.into()),
     }
 }
 
