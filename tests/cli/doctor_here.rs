@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::common::loopfs::real_btrfs_available;
+use crate::common::loopfs::{btrfs, real_btrfs_available};
 use crate::common::machine::{LIVE_CONFIG, Machine, Run, fed_config};
-use crate::common::s3_server::S3Server;
+use crate::common::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 use crate::common::stream_builder::StreamBuilder;
 use crate::common::stub::write_script;
 use crate::prompts::Terminal;
@@ -45,8 +45,7 @@ impl Orderly {
     }
 
     fn archive(&self, date: &str) {
-        let stream = StreamBuilder::header(1).subvol(date.as_bytes(), [7; 16], 10);
-        let stream = stream.mkfile(b"file").finish();
+        let stream = StreamBuilder::full(1).mkfile(b"file").finish();
         let run = self.machine.run_with(&format!("decide {date}"), &stream);
         assert_eq!(run.code, Some(0), "{run:?}");
     }
@@ -56,7 +55,11 @@ impl Orderly {
         let path = std::env::var("PATH").unwrap();
         let bin = self.machine.path("bin");
         command.env("PATH", format!("{}:{path}", bin.display()));
-        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .env_remove("AWS_PROFILE");
         self.machine.run_command(&mut command)
     }
 
@@ -124,7 +127,7 @@ config
   ok    directories  only you and root can replace the file
 state
   ok    directory    $T/state, owner 0, mode 0700
-  ok    files        7 of them are private or public keys
+  ok    files        8, of which other users can read at most public keys
   ok    catalog      $T/state/catalog.db, schema 15
   ok    runs         recorded: decide
   ok    locks        none is held
@@ -140,7 +143,7 @@ source home
   ok    drill        never
 schedule
   ok    timer        coldchain.timer is enabled
-here: 22 fine, 1 unknown, 0 warned of, 0 failed
+here: 21 fine, 1 unknown, 0 warned of, 0 failed
 offline: no store was asked, and no mirror on another machine
 ";
     let run = orderly.run("doctor --offline");
@@ -267,7 +270,7 @@ fn programs_that_are_missing_or_too_old_are_named() {
 #[test]
 fn a_clock_before_the_newest_archive_fails() {
     let orderly = Orderly::fed();
-    orderly.archive("2031-01-01");
+    orderly.archive("2031-01-01 --date-override");
     orderly.finds(
         "this machine",
         "clock",
@@ -363,7 +366,7 @@ fn what_is_safe_is_repaired_if_that_is_agreed_to_beforehand() {
     orderly.warns(
         "state",
         "leftover",
-        ".signing.grant.coldchain-0123456789abcdef is left of a run",
+        ".signing.grant.coldchain-$HEX16 is left of a run",
     );
 
     let refused = orderly.run("doctor --offline --fix");
@@ -376,7 +379,7 @@ fn what_is_safe_is_repaired_if_that_is_agreed_to_beforehand() {
     let done = "\
 done: set the mode of $T/state to 0700
 done: set the mode of $T/state/catalog.db to 0600
-done: remove $T/state/.signing.grant.coldchain-0123456789abcdef, which a killed run left
+done: remove $T/state/.signing.grant.coldchain-$HEX16, which a killed run left
 done: move $T/state/runs.json aside to $T/state/runs.json.damaged, and begin new records of runs
 this machine
 ";
@@ -393,7 +396,8 @@ this machine
     );
     assert!(state.join(".root.pub.coldchain-0123456789abcdef").exists());
     assert!(state.join("mine").exists());
-    assert_eq!(orderly.run("doctor --offline --quiet").stdout, "");
+    let left = orderly.run("doctor --offline --quiet").stdout;
+    assert!(left.starts_with("source home\n"), "{left}");
 
     let again = orderly.run("doctor --offline --fix");
     let nothing = "nothing can be repaired here without a loss\n";
@@ -461,4 +465,62 @@ fn a_subvolume_is_looked_at_with_the_space_for_its_snapshots() {
     assert_eq!(run.code, Some(0), "{run:?}");
     orderly.finds("source home", "archived", "ok", "2024-01-01, ", 0);
     orderly.warns("source home", "overdue", "slots were missed");
+}
+
+#[test]
+fn a_received_subvolume_is_warned_of_and_an_unfinished_snapshot_is_deleted_if_it_is_ours() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let orderly = Orderly::of(Machine::with_subvolume(256), LIVE_CONFIG);
+    let (machine, disk) = (&orderly.machine, orderly.machine.btrfs());
+    let (home, snapshots) = (disk.path("home"), disk.path("snapshots"));
+    let ours = snapshots.join(".coldchain-new-2024-01-02");
+    let foreign = snapshots.join(".coldchain-new-2024-01-03");
+    for path in [&ours, &foreign] {
+        btrfs(["subvolume", "snapshot", "-r"], &[&home, path]);
+    }
+    // What the catalog has if the power fails just after the snapshot was made.
+    let catalog = rusqlite::Connection::open(machine.state().join("catalog.db")).unwrap();
+    catalog
+        .execute_batch(
+            "INSERT INTO told (source, subject, message)
+             VALUES ('home', 'snapshot in the making', '2024-01-02')",
+        )
+        .unwrap();
+    drop(catalog);
+    orderly.warns("source home", "leftovers", "could not give it its name");
+    orderly.warns(
+        "source home",
+        "leftovers",
+        "nothing shows that coldchain made it",
+    );
+    let fixed = orderly.run("doctor --offline --fix --yes");
+    assert_eq!(fixed.code, Some(0), "{fixed:?}");
+    let done = "done: delete $FS/snapshots/.coldchain-new-2024-01-02, an unfinished snapshot of home that coldchain made\n";
+    assert!(fixed.stdout.starts_with(done), "{fixed:?}");
+    assert!(!ours.exists() && foreign.exists());
+
+    // One that was received, and made writable by force.
+    let stream = machine.path("stream");
+    let sent = snapshots.join("sent");
+    btrfs(["subvolume", "snapshot", "-r"], &[&home, &sent]);
+    btrfs(["send", "-q", "-f"], &[&stream, &sent]);
+    let elsewhere = disk.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    btrfs(["receive", "-f"], &[&stream, &elsewhere]);
+    let received = elsewhere.join("sent");
+    let config = LIVE_CONFIG.replace("$FS/home", "$FS/elsewhere/sent");
+    machine.write_config(&config);
+    orderly.finds("source home", "subvolume", "FAIL", "received", 1);
+    let words = ["property", "set", "-f", "-t", "subvol"];
+    let set = std::process::Command::new("btrfs")
+        .args(words)
+        .arg(&received)
+        .args(["ro", "false"])
+        .status();
+    assert!(set.unwrap().success());
+    let run = orderly.run("doctor --offline");
+    // A newer btrfs-progs takes the uuid off when it is made writable.
+    assert_eq!(run.code, Some(0), "{run:?}");
 }

@@ -79,7 +79,7 @@ fn files(path: &Path, checks: &mut SectionChecks) {
             return checks.error("files", Severity::Failure, &error);
         }
     };
-    let mut private = 0_u64;
+    let (mut private, mut open) = (0_u64, 0_u64);
     let mut entries: Vec<_> = entries.flatten().collect();
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
@@ -87,13 +87,17 @@ fn files(path: &Path, checks: &mut SectionChecks) {
             continue;
         };
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|_| found.is_file()) else {
+        let Some(name) = name
+            .to_str()
+            .filter(|name| found.is_file() && !is_of_sqlite(name))
+        else {
             continue;
         };
         if is_private(name, &found) {
             private += 1;
             continue;
         }
+        open += 1;
         let mode = found.mode() & 0o7777;
         let text = format!(
             "{}: other users can read it (mode {mode:04o})",
@@ -108,14 +112,19 @@ fn files(path: &Path, checks: &mut SectionChecks) {
             checks.warning("files", text, mend);
         }
     }
-    checks.fine(
-        "files",
-        format!("{private} of them are private or public keys"),
-    );
+    if open == 0 {
+        let text = format!("{private}, of which other users can read at most public keys");
+        checks.fine("files", text);
+    }
     for left in temporary_files(path) {
         let text = format!("{} is left of a run that was killed", left.display());
         checks.warning("leftover", text, FIX);
     }
+}
+
+/// Whether SQLite makes the file while a catalog is open, with the catalog's mode.
+fn is_of_sqlite(name: &str) -> bool {
+    name.ends_with(".db-wal") || name.ends_with(".db-shm")
 }
 
 fn catalog(
