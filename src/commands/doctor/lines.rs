@@ -49,6 +49,27 @@ fn line(config: &Config, subject: &str, warning: &str) -> LocalCheck {
         subject: subject.to_owned(),
         verdict: Severity::Warning,
         text: text.to_owned(),
-        mend: None,
+        mend: command_in(text),
+    }
+}
+
+/// Returns what a text says to run.
+fn command_in(text: &str) -> Option<String> {
+    const RUN: &str = "run `";
+    let (_, rest) = text.split_once(RUN)?;
+    let (command, _) = rest.split_once('`')?;
+    Some(format!("{RUN}{command}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_found_in_a_text() {
+        let text = "its copy was never made: run `coldchain copy home --to b`";
+        let command = command_in(text);
+        assert_eq!(command.as_deref(), Some("run `coldchain copy home --to b`"));
+        assert_eq!(command_in("run it again"), None);
     }
 }

@@ -68,7 +68,9 @@ pub(super) fn of_checks(checks: &[LocalCheck], quiet: bool) -> String {
         }
         let (mark, subject, found) = (mark(check.verdict), &check.subject, Line(&check.text));
         let _ = write!(text, "  {mark:4}  {subject:width$}  {found}");
-        let _ = match &check.mend {
+        // A text may say it itself.
+        let mend = check.mend.as_ref().filter(|it| !check.text.contains(*it));
+        let _ = match mend {
             Some(mend) => writeln!(text, "; {}", Line(mend)),
             None => writeln!(text),
         };

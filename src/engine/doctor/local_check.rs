@@ -14,7 +14,7 @@ pub struct LocalCheck {
     pub verdict: Severity,
     /// What was found, in one line.
     pub text: String,
-    /// What to do about it; `None` if nothing is to be done, or if the text says it.
+    /// What to do about it; `None` if nothing is to be done, or no command does it.
     pub mend: Option<String>,
 }
 

@@ -21,6 +21,9 @@ use crate::run_records::RunFile;
 /// A temporary file has its name for a moment. One that is older than this is left over.
 const A_MOMENT: Duration = Duration::from_mins(10);
 
+/// Files of the state directory that hold public keys.
+const PUBLIC: [&str; 2] = ["root.pub", "signing.pub"];
+
 /// Something that is safe to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SafeRepair {
@@ -48,8 +51,7 @@ pub enum SafeRepair {
 pub fn safe_repairs(config: &Config) -> Vec<SafeRepair> {
     let state = config.state_dir.as_path();
     let mut repairs = Vec::new();
-    let is_open = |found: &Metadata| found.mode() & 0o077 != 0;
-    if fs::symlink_metadata(state).is_ok_and(|found| found.is_dir() && is_open(&found)) {
+    if fs::symlink_metadata(state).is_ok_and(|found| found.is_dir() && is_open(found.mode())) {
         repairs.push(SafeRepair::MakePrivate {
             path: state.to_owned(),
             mode: 0o700,
@@ -137,9 +139,14 @@ fn delete_leftover(
     remove(source, found, &mut catalog, &Tools::find()?, context).map(drop)
 }
 
+/// Returns whether users other than the owner have any right.
+pub(super) fn is_open(mode: u32) -> bool {
+    mode & 0o077 != 0
+}
+
 /// Returns whether other users can't read a file of the state directory, or may.
 pub(super) fn is_private(name: &str, found: &Metadata) -> bool {
-    found.mode() & 0o077 == 0 || name.ends_with(".pub")
+    !is_open(found.mode()) || PUBLIC.contains(&name)
 }
 
 fn is_damaged(records: &RunFile) -> bool {

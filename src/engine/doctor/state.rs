@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::local_check::{LocalCheck, SectionChecks};
-use super::repair::{is_private, temporary_files};
+use super::repair::{is_open, is_private, temporary_files};
 use crate::btrfs::Space;
 use crate::catalog::Catalog;
 use crate::config::Config;
@@ -29,22 +29,17 @@ pub(super) fn checks(
     unread: Option<&Error>,
 ) -> Vec<LocalCheck> {
     let mut checks = SectionChecks::of("state");
-    match fs::metadata(state_dir.path()) {
-        Ok(found) => {
-            directory(state_dir.path(), &found, &mut checks);
-            files(state_dir.path(), &mut checks);
+    let Ok(found) = fs::metadata(state_dir.path()) else {
+        let text = format!("{} does not exist yet", state_dir.path().display());
+        if config.archived().next().is_some() {
+            checks.warning("directory", text, "run `coldchain init`");
+        } else {
+            checks.fine("directory", text);
         }
-        Err(_) => {
-            let text = format!("{} does not exist yet", state_dir.path().display());
-            let has_store = config.archived().next().is_some();
-            if has_store {
-                checks.warning("directory", text, "run `coldchain init`");
-            } else {
-                checks.fine("directory", text);
-            }
-            return checks.checks();
-        }
-    }
+        return checks.checks();
+    };
+    directory(state_dir.path(), &found, &mut checks);
+    files(state_dir.path(), &mut checks);
     self::catalog(state_dir, catalog, unread, &mut checks);
     runs(config, &mut checks);
     locks(config, state_dir, &mut checks);
@@ -55,9 +50,7 @@ pub(super) fn checks(
 fn directory(path: &Path, found: &Metadata, checks: &mut SectionChecks) {
     let (owner, mode) = (found.uid(), found.mode() & 0o7777);
     let text = format!("{}, owner {owner}, mode {mode:04o}", path.display());
-    if mode & 0o077 == 0 {
-        checks.fine("directory", text);
-    } else {
+    if is_open(mode) {
         let mend = format!(
             "run `chmod 700 {}`, or `coldchain doctor --fix`",
             shell::path(path)
@@ -67,6 +60,8 @@ fn directory(path: &Path, found: &Metadata, checks: &mut SectionChecks) {
             format!("{text}: other users can look into it"),
             mend,
         );
+    } else {
+        checks.fine("directory", text);
     }
 }
 
@@ -103,7 +98,7 @@ fn files(path: &Path, checks: &mut SectionChecks) {
             "{}: other users can read it (mode {mode:04o})",
             entry.path().display()
         );
-        let path = shell::path(&entry.path()).to_string();
+        let path = shell::path(&entry.path());
         let mend = format!("run `chmod 600 {path}`, or `coldchain doctor --fix`");
         if name == "signing.key" {
             // No run signs with a key that others may have.
