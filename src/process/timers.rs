@@ -1,5 +1,6 @@
 //! Looks for what starts this program at night: timers of systemd, and entries of cron.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -30,46 +31,75 @@ const CRON: [&str; 9] = [
 /// The largest file that is searched.
 const MOST_BYTES: u64 = 1 << 20;
 
+/// Where systemd looks for units, if `SYSTEMD_UNIT_PATH` does not say otherwise.
+const UNITS: &str = "/etc/systemd/system:/run/systemd/system:/run/systemd/generator:\
+    /usr/local/lib/systemd/system:/usr/lib/systemd/system:/lib/systemd/system";
+
 /// A timer of systemd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SystemdTimer {
     /// The unit's name.
     pub unit: String,
-    /// Whether systemd starts it by itself.
-    pub is_enabled: bool,
+    /// Whether systemd starts it by itself; `None` if systemd does not say.
+    pub is_enabled: Option<bool>,
 }
 
-/// Returns the timers of systemd whose names have this program's; `None` if systemd does not answer.
-pub fn systemd_timers() -> Option<Vec<SystemdTimer>> {
+/// Returns the timers of systemd that start this program: it is in their name, or in the text of them or of the
+/// service of the same name.
+///
+/// The directories are read here, because systemd takes most of a second to list all units of a large machine.
+pub fn systemd_timers() -> Vec<SystemdTimer> {
+    let given = std::env::var_os("SYSTEMD_UNIT_PATH").filter(|path| !path.is_empty());
+    let path = given.unwrap_or_else(|| UNITS.into());
+    let directories: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let units = units_in(&directories).into_iter();
+    units
+        .map(|unit| SystemdTimer {
+            is_enabled: is_enabled(&unit),
+            unit,
+        })
+        .collect()
+}
+
+fn units_in(directories: &[PathBuf]) -> BTreeSet<String> {
+    let mut units = BTreeSet::new();
+    for directory in directories {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let Ok(unit) = entry.file_name().into_string() else {
+                continue;
+            };
+            let Some(name) = unit.strip_suffix(".timer") else {
+                continue;
+            };
+            let service = format!("{name}.service");
+            let mut services = directories.iter().map(|it| it.join(&service));
+            if name.contains(NAME) || has_entry(&entry.path()) || services.any(|it| has_entry(&it))
+            {
+                units.insert(unit);
+            }
+        }
+    }
+    units
+}
+
+fn is_enabled(unit: &str) -> Option<bool> {
     let mut command = Command::new(find_program("systemctl")?);
     command
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LC_ALL", "C")
-        .args(["list-unit-files", "--full", "--no-legend", "--no-pager"])
-        .arg(format!("*{NAME}*.timer"));
+        .args(["is-enabled", "--", unit]);
     let run = run_for(command, Stdio::null(), AT_MOST).ok()?;
-    // It also fails if there is no such unit, but then it prints nothing.
-    let has_answered = run.status?.success() || run.output.is_empty();
-    has_answered.then(|| timers_in(&run.output))
-}
-
-/// Reads lines such as `coldchain.timer enabled enabled`, joined by `; `.
-fn timers_in(output: &str) -> Vec<SystemdTimer> {
-    let lines = output.split("; ");
-    lines
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            let (unit, state) = (words.next()?, words.next()?);
-            unit.contains(NAME).then(|| SystemdTimer {
-                unit: unit.to_owned(),
-                is_enabled: matches!(
-                    state,
-                    "enabled" | "enabled-runtime" | "static" | "generated"
-                ),
-            })
-        })
-        .collect()
+    // Its exit code says the same, but is that of other failures too.
+    match run.output.as_str() {
+        "enabled" | "enabled-runtime" | "alias" | "static" | "generated" | "transient" => {
+            Some(true)
+        }
+        "disabled" | "masked" | "masked-runtime" | "linked" | "linked-runtime" | "indirect" => {
+            Some(false)
+        }
+        _ => None,
+    }
 }
 
 /// Returns the files in which cron has an entry with this program's name. Skips what it can't read.
@@ -104,19 +134,23 @@ mod tests {
 
     #[test]
     fn only_timers_of_this_program_count() {
-        let output = "apt-daily.timer enabled enabled; coldchain.timer disabled enabled; coldchain-home.timer  enabled -";
-        let timer = |unit: &str, is_enabled| SystemdTimer {
-            unit: unit.to_owned(),
-            is_enabled,
-        };
-        assert_eq!(
-            timers_in(output),
-            [
-                timer("coldchain.timer", false),
-                timer("coldchain-home.timer", true)
-            ]
-        );
-        assert_eq!(timers_in(""), []);
+        let directory = tempfile::tempdir().unwrap();
+        for (file, text) in [
+            ("coldchain-home.timer", "[Timer]\n"),
+            ("night.timer", "[Timer]\n"),
+            (
+                "night.service",
+                "[Service]\nExecStart=/usr/bin/coldchain backup\n",
+            ),
+            ("apt.timer", "[Timer]\n"),
+            ("apt.service", "[Service]\n# not coldchain\n"),
+            ("coldchain.service", "[Service]\n"),
+        ] {
+            fs::write(directory.path().join(file), text).unwrap();
+        }
+        let units = units_in(&[directory.path().to_owned(), "/nowhere".into()]);
+        let units: Vec<String> = units.into_iter().collect();
+        assert_eq!(units, ["coldchain-home.timer", "night.timer"]);
     }
 
     #[test]

@@ -30,8 +30,10 @@ impl Orderly {
         fs::remove_file(machine.path("kit")).unwrap();
         machine.write_config(&config.replace("[\"$R\"]", &format!("[\"$R\", \"{SPARE}\"]")));
         fs::create_dir(machine.path("bin")).unwrap();
+        fs::create_dir(machine.path("units")).unwrap();
+        fs::write(machine.path("units/coldchain.timer"), "[Timer]\n").unwrap();
         let orderly = Self { machine, kit };
-        orderly.systemd("echo coldchain.timer enabled enabled");
+        orderly.systemd("echo enabled");
         orderly
     }
 
@@ -56,6 +58,7 @@ impl Orderly {
         let bin = self.machine.path("bin");
         command.env("PATH", format!("{}:{path}", bin.display()));
         command
+            .env("SYSTEMD_UNIT_PATH", self.machine.path("units"))
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
@@ -288,18 +291,27 @@ fn a_clock_before_the_newest_archive_fails() {
 }
 
 #[test]
-fn a_timer_that_nothing_starts_is_warned_of_and_without_systemd_it_is_unknown() {
+fn a_timer_that_systemd_does_not_start_is_warned_of_and_without_an_answer_it_is_unknown() {
     let orderly = Orderly::fed();
-    orderly.systemd("echo coldchain.timer disabled enabled");
+    orderly.systemd("echo disabled; exit 1");
     orderly.warns(
         "schedule",
         "timer",
         "run `systemctl enable --now coldchain.timer`",
     );
-    orderly.systemd("exit 1");
-    orderly.finds("schedule", "timer", "?", "another program may start it", 0);
     orderly.systemd("echo System has not been booted >&2; exit 1");
-    orderly.finds("schedule", "timer", "?", "systemd does not answer", 0);
+    let text = "coldchain.timer is there, and systemd does not say";
+    orderly.finds("schedule", "timer", "?", text, 0);
+    fs::remove_file(orderly.machine.path("units/coldchain.timer")).unwrap();
+    let text = "another program may start it";
+    orderly.finds("schedule", "timer", "?", text, 0);
+    // One of another name, whose service starts coldchain.
+    orderly.systemd("test \"$3\" = night.timer && echo enabled");
+    let units = orderly.machine.path("units");
+    fs::write(units.join("night.timer"), "[Timer]\n").unwrap();
+    let service = "[Service]\nExecStart=/usr/bin/coldchain backup -q\n";
+    fs::write(units.join("night.service"), service).unwrap();
+    orderly.finds("schedule", "timer", "ok", "night.timer is enabled", 0);
 }
 
 #[test]

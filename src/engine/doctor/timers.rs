@@ -1,23 +1,32 @@
 //! Checks that something starts coldchain by itself.
 
+use std::path::Path;
+
 use super::local_check::{LocalCheck, SectionChecks};
+use crate::model::shell;
 use crate::process::{cron_entries, systemd_timers};
 
 pub(super) fn checks() -> Vec<LocalCheck> {
     const SUBJECT: &str = "timer";
     let mut checks = SectionChecks::of("schedule");
-    let timers = systemd_timers();
     let mut is_known = false;
-    for timer in timers.iter().flatten() {
+    for timer in systemd_timers() {
         is_known = true;
-        if timer.is_enabled {
-            checks.fine(SUBJECT, format!("{} is enabled", timer.unit));
-        } else {
-            checks.warning(
+        let unit = timer.unit;
+        match timer.is_enabled {
+            Some(true) => checks.fine(SUBJECT, format!("{unit} is enabled")),
+            Some(false) => checks.warning(
                 SUBJECT,
-                format!("{} is there, but systemd does not start it", timer.unit),
-                format!("run `systemctl enable --now {}`", timer.unit),
-            );
+                format!("{unit} is there, but systemd does not start it"),
+                format!(
+                    "run `systemctl enable --now {}`",
+                    shell::path(Path::new(&unit))
+                ),
+            ),
+            None => checks.unknown(
+                SUBJECT,
+                format!("{unit} is there, and systemd does not say whether it is enabled"),
+            ),
         }
     }
     for file in cron_entries() {
@@ -25,14 +34,7 @@ pub(super) fn checks() -> Vec<LocalCheck> {
         checks.fine("cron", format!("{} names coldchain", file.display()));
     }
     if !is_known {
-        let text = match timers {
-            Some(_) => {
-                "no timer of systemd and no entry of cron has coldchain in its name; another program may start it"
-            }
-            None => {
-                "systemd does not answer, and no entry of cron names coldchain; another program may start it"
-            }
-        };
+        let text = "no timer of systemd and no entry of cron names coldchain; another program may start it";
         checks.unknown(SUBJECT, text);
     }
     checks.checks()
