@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::common::bucket::write_credentials;
 use crate::common::loopfs::{LoopFs, real_btrfs_available, run};
-use crate::common::machine::{Machine, fed_config};
+use crate::common::machine::{Machine, NO_ALARMS, fed_config};
 use crate::common::sandbox::Sandbox;
 use crate::common::stream_builder::StreamBuilder;
 use crate::common::tmpfs::Tmpfs;
@@ -30,7 +30,7 @@ fn full(uuid: [u8; 16]) -> Vec<u8> {
 fn machine(log: &str, lines: &str) -> Machine {
     let machine = Machine::fed(None);
     let config = fed_config().replace("timezone = \"UTC\"", "timezone = \"Asia/Kathmandu\"");
-    machine.write_config(&format!("log = \"{log}\"\n{config}{lines}"));
+    machine.write_config(&format!("log = \"{log}\"\n{config}{lines}{NO_ALARMS}"));
     machine
 }
 

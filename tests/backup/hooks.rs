@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::common::bucket::write_credentials;
 use crate::common::loopfs::{real_btrfs_available, run};
-use crate::common::machine::{LIVE_CONFIG, Machine, Run, fed_config};
+use crate::common::machine::{LIVE_CONFIG, Machine, NO_ALARMS, Run, fed_config};
 use crate::common::stream_builder::StreamBuilder;
 use crate::common::stub::write_script;
 
@@ -46,7 +46,7 @@ fn machine_with(config: &str) -> Machine {
 }
 
 fn with_hooks(machine: &Machine, config: &str) {
-    machine.write_config(&format!("log = \"$T/log\"\n{config}{ALL}"));
+    machine.write_config(&format!("log = \"$T/log\"\n{config}{NO_ALARMS}{ALL}"));
     for hook in ["before", "on_success", "on_failure", "after"] {
         write_script(&machine.path(hook), NOTE);
     }

@@ -48,6 +48,12 @@ pub fn fed_config() -> String {
         .fold(String::new(), |text, line| text + line + "\n")
 }
 
+/// The end of a config whose sources have no alarms: those of tests archive dates long gone.
+pub const NO_ALARMS: &str = r#"
+[alarms]
+off = ["never-archived", "overdue", "damaged", "run-failed", "files-vanished", "archive-small", "archive-large", "nearly-full", "hold-runs-out", "lock-runs-out", "copy-behind", "mirror-behind", "verify-old", "drill-old", "cost-rises"]
+"#;
+
 /// The warning of a config with a single recipient.
 pub const ONE_RECIPIENT: &str =
     "warning: there is one recipient: if its identity is lost, so is every archive; add a spare\n";
