@@ -526,12 +526,12 @@ fn a_received_subvolume_is_warned_of_and_an_unfinished_snapshot_is_deleted_if_it
     machine.write_config(&config);
     orderly.finds("source home", "subvolume", "FAIL", "received", 1);
     let words = ["property", "set", "-f", "-t", "subvol"];
-    let set = std::process::Command::new("btrfs")
+    let ran = std::process::Command::new("btrfs")
         .args(words)
         .arg(&received)
         .args(["ro", "false"])
         .status();
-    assert!(set.unwrap().success());
+    assert!(ran.unwrap().success());
     let run = orderly.run("doctor --offline");
     // A newer btrfs-progs takes the uuid off when it is made writable.
     assert_eq!(run.code, Some(0), "{run:?}");
