@@ -153,7 +153,7 @@ impl Catalog {
     }
 
     /// Returns the contents that are at home, with those of which others took the place; or in the copy of that number. Of
-    /// many archives it measures those of the newest [`MEASURED_ARCHIVES`], and takes those of others to be like them.
+    /// many archives it measures those of the newest `MEASURED_ARCHIVES`, and takes those of others to be like them.
     pub fn kept_contents(
         &self,
         ledger: &LedgerId,
@@ -200,7 +200,7 @@ impl Catalog {
         Ok(counted.first().copied().unwrap_or(0))
     }
 
-    /// Returns the entries of a ledger up to a number. It reads how long the newest [`MEASURED_ENTRIES`] are, and counts
+    /// Returns the entries of a ledger up to a number. It reads how long the newest `MEASURED_ENTRIES` are, and counts
     /// older ones as large as those are on average: an old ledger has thousands, which cost next to nothing together.
     pub fn kept_entries(
         &self,

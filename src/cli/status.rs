@@ -21,7 +21,7 @@ pub struct Status {
     /// Overdue is what has no archive of the last AGE, for example 36h or 10d, and not what missed two scheduled dates
     #[arg(long, value_name = "AGE", value_parser = age, requires = "check")]
     pub max_age: Option<Duration>,
-    /// Send a test message to all that the config names in [notify], say what came of each, and stop
+    /// Send a test message to all that `[notify]` in the config names, say what came of each, and stop
     #[arg(long, conflicts_with_all = ["check", "metrics", "chosen"])]
     pub test_messages: bool,
     /// Also write the metrics for Prometheus to FILE, as the end of a run does
