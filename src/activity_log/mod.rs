@@ -6,7 +6,8 @@ mod file;
 mod line;
 mod observer;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::Utc;
@@ -27,14 +28,16 @@ pub struct ActivityLog(Option<Arc<Opened>>);
 #[derive(Debug)]
 struct Opened {
     timezone: Tz,
-    file: Mutex<(LogFile, Warned)>,
+    file: Mutex<LogFile>,
 }
 
-/// Whether the user was warned that the log can't be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Warned {
-    Yes,
-    No,
+/// The logs of which the user was warned that they can't be written.
+static WARNED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Returns whether this is the first fault of the log at that path.
+fn is_new(path: &Path) -> bool {
+    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
+    warned.insert(path.to_owned())
 }
 
 impl ActivityLog {
@@ -43,7 +46,7 @@ impl ActivityLog {
         Self(path.map(|path| {
             Arc::new(Opened {
                 timezone,
-                file: Mutex::new((LogFile::new(path, rotation), Warned::No)),
+                file: Mutex::new(LogFile::new(path, rotation)),
             })
         }))
     }
@@ -62,12 +65,10 @@ impl ActivityLog {
     pub fn write(&self, line: &LogLine) {
         let Some(opened) = &self.0 else { return };
         let line = line.at(Utc::now().with_timezone(&opened.timezone));
-        let mut guard = opened.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let (file, warned) = &mut *guard;
+        let mut file = opened.file.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(fault) = file.append(&line)
-            && *warned == Warned::No
+            && is_new(file.path())
         {
-            *warned = Warned::Yes;
             printing::warn(format_args!(
                 "the activity log {}: {fault}; the run goes on",
                 file.path().display()

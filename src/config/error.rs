@@ -58,7 +58,7 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// A test message is asked for, and the config names nobody who gets messages.
-    #[error("{}: [notify] names nobody to send a message to", path.display())]
+    #[error("{}: [notify] names no address to send a message to", path.display())]
     NobodyToNotify {
         /// The file.
         path: PathBuf,

@@ -106,7 +106,7 @@ fn a_config_that_can_t_be_used_is_named_with_line_and_key() {
         (
             replaced("threads = 1", "treads = 1"),
             "error: $T/config.toml:5: unknown key `treads`, did you mean `threads`?\n\
-             hint: known: `timezone`, `state_dir`, `segment_size`, `contents`, `index`, `compression`, `compression_levels`, `threads`, `memory_limit`, `priority`, `sender`, `self_check`, `prune`, `delete_after`, `keep`, `log`, `log_rotate`, `source`, `mirror`, `store`, `encryption`, `schedule`, `hooks`, `prices`\n",
+             hint: known: `timezone`, `state_dir`, `segment_size`, `contents`, `index`, `compression`, `compression_levels`, `threads`, `memory_limit`, `priority`, `sender`, `self_check`, `prune`, `delete_after`, `keep`, `log`, `log_rotate`, `source`, `mirror`, `store`, `encryption`, `schedule`, `hooks`, `metrics`, `notify`, `alarms`, `prices`\n",
         ),
         (
             replaced("snapshots =", "snapshot ="),
@@ -261,7 +261,7 @@ fn an_error_in_json_has_code_message_and_hint() {
             .replace("threads", "treads")
             .replace("$FS", "/nowhere"),
     );
-    unchanged(&machine, "list --json").is(2, "", r#"{"error":{"code":2,"hint":"known: `timezone`, `state_dir`, `segment_size`, `contents`, `index`, `compression`, `compression_levels`, `threads`, `memory_limit`, `priority`, `sender`, `self_check`, `prune`, `delete_after`, `keep`, `log`, `log_rotate`, `source`, `mirror`, `store`, `encryption`, `schedule`, `hooks`, `prices`","message":"$T/config.toml:5: unknown key `treads`, did you mean `threads`?"}}
+    unchanged(&machine, "list --json").is(2, "", r#"{"error":{"code":2,"hint":"known: `timezone`, `state_dir`, `segment_size`, `contents`, `index`, `compression`, `compression_levels`, `threads`, `memory_limit`, `priority`, `sender`, `self_check`, `prune`, `delete_after`, `keep`, `log`, `log_rotate`, `source`, `mirror`, `store`, `encryption`, `schedule`, `hooks`, `metrics`, `notify`, `alarms`, `prices`","message":"$T/config.toml:5: unknown key `treads`, did you mean `threads`?"}}
 "#);
     let machine = archived(&["2024-01-01"]);
     let run = unchanged(

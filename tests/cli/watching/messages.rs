@@ -194,7 +194,7 @@ fn a_test_message_goes_to_each_and_says_what_came_of_it() {
     run.is(
         2,
         "",
-        "error: $T/config.toml: [notify] names nobody to send a message to\n\
+        "error: $T/config.toml: [notify] names no address to send a message to\n\
          hint: edit $T/config.toml: set `ping`, `webhook` or `mail` in [notify]\n",
     );
     write_script(&machine.path("sendmail"), &machine.fill("cat >$T/mail"));
