@@ -9,6 +9,7 @@ mod followed;
 mod tell;
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -28,6 +29,9 @@ use crate::run_records::{NewRun, RunEnd, RunFile, RunRecords, RunningProcess};
 
 /// The exit code of a process whose main thread panicked.
 const PANICKED: u8 = 101;
+
+/// Whether a warning has said that this run can't be recorded.
+static WARNED: AtomicBool = AtomicBool::new(false);
 
 static THIS_RUN: Mutex<Option<ThisRun>> = Mutex::new(None);
 
@@ -128,7 +132,7 @@ fn record(outputs: &RunOutputs, change: impl FnOnce(&mut RunRecords)) {
             error.kind(),
             std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
         );
-        if !is_denied {
+        if !is_denied && !WARNED.swap(true, Ordering::SeqCst) {
             printing::warn(format_args!(
                 "cannot record this run in {}: {error}; `coldchain status` will not know of it",
                 file.path().display()

@@ -305,7 +305,7 @@ fn what_brings_back_and_what_changes_keys_writes_lines() {
     let config = fs::read_to_string(sandbox.config()).unwrap();
     let log = sandbox.config().with_file_name("log");
     let top = format!("log = \"{}\"\n", log.display());
-    fs::write(sandbox.config(), top + &config).unwrap();
+    fs::write(sandbox.config(), top + &config + NO_ALARMS).unwrap();
     sandbox.backup("2024-01-01");
     let other = LoopFs::new(256);
     sandbox.restore("2024-01-01", &other.root()).ok();
