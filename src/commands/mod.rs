@@ -81,7 +81,7 @@ use crate::model::SourceName;
 use crate::owned;
 use crate::printing::warn;
 
-/// Runs a command. How it ended is told by [`end_run`], once that is printed.
+/// Runs a command. [`end_run`] reports how it ended, once that is printed.
 pub fn run(cli: Cli) -> Result<(), Error> {
     owned::tell_warnings(|warning| warn(warning));
     run_report::begin(&cli);

@@ -1,4 +1,4 @@
-//! The record of a run, and who is told of it: at every end, also of a run that could not begin.
+//! Records a run and reports it: at every end, also of a run that could not begin.
 //!
 //! A process has one run at most, of one of the commands that are followed. It is recorded when it begins; what came of
 //! each source is added as it ends; the end itself is recorded by whoever ends the process: the command, a signal that it

@@ -29,7 +29,7 @@ pub(in crate::commands) fn write_without_sources(
     )
 }
 
-/// Replaces the file in one step, so that nobody reads a half. The exporter runs as a user of its own, so everybody may
+/// Replaces the file in one step, so that no reader finds a half. The exporter runs as a user of its own, so everybody may
 /// read it; the name of the new file does not end in `.prom`, so that it is not read before it is whole.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
