@@ -42,7 +42,8 @@ pub(crate) fn find(root: &Path) -> BTreeMap<Vec<u8>, Found> {
     let mut found = BTreeMap::new();
     let mut left = vec![root.to_owned()];
     while let Some(path) = left.pop() {
-        let stat = fs::symlink_metadata(&path).unwrap();
+        let stat = fs::symlink_metadata(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         if stat.is_dir() {
             left.extend(
                 fs::read_dir(&path)
