@@ -247,8 +247,8 @@ impl HeldDirectory {
         ])
     }
 
-    /// Returns the mode of the regular file at `path` below it, if it has the setuid or setgid bit. Follows
-    /// no link.
+    /// Returns the mode of the file at `path` below it, if a change of the owner takes its setuid or setgid bit away.
+    /// Follows no link.
     pub fn privileged_mode(&self, path: &OsStr) -> Option<u32> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = self.open_below(path, flags).ok()?;
@@ -263,10 +263,11 @@ impl HeldDirectory {
     }
 }
 
-/// Returns whether this is the mode of a regular file with the setuid or setgid bit.
+/// Returns whether this is the mode of a file with the setuid or setgid bit that a change of the owner takes away: of
+/// anything but a directory. Devices and fifos have such bits too, without a meaning.
 pub(super) fn is_privileged(mode: u32) -> bool {
     let bits = Mode::from_raw_mode(mode).intersects(Mode::SUID | Mode::SGID);
-    bits && FileType::from_raw_mode(mode) == FileType::RegularFile
+    bits && FileType::from_raw_mode(mode) != FileType::Directory
 }
 
 /// Whether a snapshot is read-only.

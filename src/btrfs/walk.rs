@@ -34,11 +34,11 @@ enum Reach {
 }
 
 impl HeldDirectory {
-    /// Returns whether a regular file below it has the setuid or setgid bit.
+    /// Returns whether anything below it but a directory has the setuid or setgid bit.
     pub fn holds_privileged_files(&self) -> Result<bool, BtrfsError> {
         let mut found = false;
         self.walk(|level, entry| {
-            if entry.file_type() == FileType::RegularFile {
+            if entry.file_type() != FileType::Directory {
                 let (name, flags) = (entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
                 let stat = rustix::fs::statat(&level.descriptor, name, flags)?;
                 found = is_privileged(stat.st_mode);

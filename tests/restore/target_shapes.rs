@@ -7,6 +7,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+
 use crate::common::loopfs::{LoopFs, btrfs, real_btrfs_available, run};
 use crate::common::rng::Rng;
 use crate::common::sandbox::{SOURCE, Sandbox, Setup, which};
@@ -203,6 +205,44 @@ fn a_setuid_bit_that_comes_with_an_incremental_stays_when_the_next_changes_the_o
     sandbox.restores_equal(&DATES[..3]);
 }
 
+#[test]
+fn special_files_keep_a_setuid_bit_when_their_owner_changes() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let kinds = [
+        ("fifo", FileType::Fifo),
+        ("device", FileType::CharacterDevice),
+        ("socket", FileType::Socket),
+    ];
+    let directory = sandbox.source().join("special");
+    fs::create_dir(&directory).unwrap();
+    for (name, kind) in kinds {
+        let mode = Mode::from_raw_mode(0o600);
+        mknodat(CWD, directory.join(name), kind, mode, makedev(0, 0)).unwrap();
+    }
+    for (date, owner) in [(DATES[0], 0), (DATES[1], 1000), (DATES[2], 0)] {
+        let names = kinds.map(|(name, _)| directory.join(name));
+        for path in names.iter().chain([&directory]) {
+            lchown(path, Some(owner), Some(owner)).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(0o6711)).unwrap();
+        }
+        sandbox.backup(date);
+    }
+    sandbox.restores_equal(&DATES[..3]);
+    // And where the first run has ended before.
+    let other = LoopFs::new(256);
+    for date in &DATES[..3] {
+        sandbox.restore(date, &other.root()).ok();
+        for (name, _) in kinds {
+            let restored = other.path(SOURCE).join(date).join("special").join(name);
+            let mode = fs::symlink_metadata(&restored).unwrap().mode();
+            assert_eq!(mode & 0o7777, 0o6711, "{date}: {name}");
+        }
+    }
+}
+
 fn acl(how: &str, entry: &str, path: &Path) {
     run(Command::new("setfacl").args([how, entry]).arg(path)).unwrap();
 }
@@ -219,14 +259,8 @@ fn nothing_inherits_from_the_root_what_the_snapshot_does_not_have() {
         let directory = source.join(name);
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("file"), name).unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            directory.join("fifo"),
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::from_raw_mode(0o640),
-            0,
-        )
-        .unwrap();
+        let mode = Mode::from_raw_mode(0o640);
+        mknodat(CWD, directory.join("fifo"), FileType::Fifo, mode, 0).unwrap();
         directory
     };
     let compression = |algorithm: &str| {

@@ -7,7 +7,7 @@ use std::ops::BitOr;
 pub struct Holds {
     /// Fifos.
     pub fifos: bool,
-    /// Regular files with the setuid or setgid bit.
+    /// Anything but a directory with the setuid or setgid bit.
     pub privileged: bool,
 }
 
