@@ -152,14 +152,15 @@ impl Catalog {
         Ok(self.totals("add up small segments", &sql, of)?.bytes)
     }
 
-    /// Returns the contents that are at home, with those of which others took the place; or in the copy of that number. Of
-    /// many archives it measures those of the newest `MEASURED_ARCHIVES`, and takes those of others to be like them.
+    /// Returns the contents that are at home, with those that others have replaced, or those in the copy of that number.
+    /// `archives` is the number of archives there. If there are many, it measures the newest `MEASURED_ARCHIVES` only, and
+    /// takes the others to be like them.
     pub fn kept_contents(
         &self,
         ledger: &LedgerId,
         place: Option<i64>,
+        archives: u64,
     ) -> Result<ObjectTotals, CatalogError> {
-        let archives = self.kept_archives(ledger, place)?;
         let kept = match place {
             None if archives > MEASURED_ARCHIVES => {
                 "SELECT id FROM archive WHERE ledger = ?1 AND state = 'committed' ORDER BY date DESC".to_owned()

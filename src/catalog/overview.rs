@@ -86,7 +86,7 @@ impl Catalog {
             "SELECT count(*) FILTER (WHERE thaw.state IN ('requested', 'thawing')),
                 count(*) FILTER (WHERE thaw.state = 'readable'),
                 min(readable_until) FILTER (WHERE thaw.state = 'readable')
-             FROM thaw JOIN archive ON archive.id = thaw.archive WHERE archive.ledger = ?1",
+             FROM thaw CROSS JOIN archive ON archive.id = thaw.archive WHERE archive.ledger = ?1",
             [ledger.to_string()],
             |row| {
                 let columns = Columns::of(row);

@@ -116,8 +116,9 @@ fn kept_takes() {
     }
     let segments = begun.elapsed();
     for source in &sources {
-        catalog.kept_contents(&source.ledger, None).unwrap();
-        catalog.kept_archives(&source.ledger, None).unwrap();
+        let archives = catalog.kept_archives(&source.ledger, None).unwrap();
+        let contents = catalog.kept_contents(&source.ledger, None, archives);
+        contents.unwrap();
     }
     let contents = begun.elapsed();
     for source in &sources {

@@ -42,7 +42,10 @@ impl CostedPlace<'_> {
             .collect();
         let archives = catalog.kept_archives(ledger, place)?;
         for (part, totals) in [
-            (KeptPart::Contents, catalog.kept_contents(ledger, place)?),
+            (
+                KeptPart::Contents,
+                catalog.kept_contents(ledger, place, archives)?,
+            ),
             (
                 KeptPart::Keys,
                 ObjectTotals {
