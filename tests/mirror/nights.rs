@@ -12,7 +12,7 @@ use chrono::{Days, NaiveDate};
 use super::disks::{Disks, MIRROR, SNAPSHOTS_ALONE, compare_copies, names, roll_back, sent};
 use crate::common::dedupe::dedupe;
 use crate::common::from_env;
-use crate::common::loopfs::{LoopFs, btrfs, real_btrfs_available};
+use crate::common::loopfs::{LoopFs, btrfs, real_btrfs_available, run};
 use crate::common::machine::LIVE_CONFIG;
 use crate::common::tree::{compare_trees, describe};
 
@@ -287,10 +287,17 @@ fn the_snapshot_that_was_being_sent_can_be_deleted_before_the_next_run() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    btrfs(
-        ["subvolume", "delete"],
-        &[disks.snapshot("2024-01-02").as_path()],
-    );
+    // The kernel refuses until the sender of the killed program has ended too.
+    let snapshot = disks.snapshot("2024-01-02");
+    let until = Instant::now() + Duration::from_mins(2);
+    while let Err(error) = run(Command::new("btrfs")
+        .args(["subvolume", "delete"])
+        .arg(&snapshot))
+    {
+        assert!(error.contains("send may be in progress"), "{error}");
+        assert!(Instant::now() < until, "{error}");
+        thread::sleep(Duration::from_millis(50));
+    }
     disks.mutate();
     let night = disks.run("backup home 2024-01-03 --json");
     assert_eq!(night.code, Some(0), "{}", night.stderr);
