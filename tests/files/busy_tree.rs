@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _, lchown, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -280,8 +280,11 @@ impl<'a> BusyTree<'a> {
                     fs::write(place, &content)?;
                     File::open(place)?.sync_all()?;
                 }
-                // These can't be inline.
-                dedupe(&places[1], &places[0]);
+                // These can't be inline. Both names may be of one file.
+                let [one, other] = places.each_ref().map(fs::metadata);
+                if one?.ino() != other?.ino() {
+                    dedupe(&places[1], &places[0]);
+                }
                 Ok(())
             }
         }
