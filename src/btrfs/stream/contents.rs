@@ -54,7 +54,8 @@ pub enum ContentsError {
     Refused(GuardError),
 }
 
-/// Reads contents up to and with the end command. Every command is judged by the guard's rules.
+/// Reads contents up to and with the end command. Every command is judged by the guard's rules, but for those on special
+/// files: a replay knows which files there are.
 #[derive(Debug)]
 pub struct ContentsReader<R> {
     input: R,
@@ -111,7 +112,7 @@ impl<R: Read> ContentsReader<R> {
         let mut reader = Self {
             input,
             expect,
-            rules: Rules::new(FileData::Carried),
+            rules: Rules::for_a_tree(FileData::Carried),
             protocol: 0,
             head: None,
             offset: 0,

@@ -62,6 +62,17 @@ pub(super) fn check(path: &[u8], root: Root) -> Result<(), StreamRefusal> {
     Ok(())
 }
 
+/// Refuses a directory that is renamed into itself.
+pub(super) fn check_rename(from: &[u8], to: &[u8]) -> Result<(), StreamRefusal> {
+    let below = to.strip_prefix(from);
+    if below.is_some_and(|rest| rest.starts_with(b"/")) {
+        return Err(StreamRefusal::RenamedIntoItself {
+            path: from.to_vec(),
+        });
+    }
+    Ok(())
+}
+
 /// Checks the path of a file in the send parent from which data is cloned.
 pub(super) fn check_cloned(path: &[u8]) -> Result<(), StreamRefusal> {
     check(path, Root::Refused)?;

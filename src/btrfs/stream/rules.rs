@@ -42,7 +42,8 @@ pub(super) enum FileData {
 #[derive(Debug)]
 pub(super) struct Rules {
     file_data: FileData,
-    special_files: SpecialFiles,
+    /// `None` if another one knows all files, and judges what commands do to them.
+    special_files: Option<SpecialFiles>,
     /// The paths of the send parent's fifos, whatever this stream does to them.
     inherited_fifos: HashSet<Vec<u8>>,
     /// Which of these kinds of files the stream has made so far.
@@ -58,8 +59,17 @@ pub(super) struct Rules {
 impl Rules {
     pub(super) fn new(file_data: FileData) -> Self {
         Self {
+            special_files: Some(SpecialFiles::default()),
+            ..Self::for_a_tree(file_data)
+        }
+    }
+
+    /// Returns the rules for commands that are applied to a tree of files. Special files are not followed: the tree has them,
+    /// and a hostile stream of millions can't take memory here too.
+    pub(super) fn for_a_tree(file_data: FileData) -> Self {
+        Self {
             file_data,
-            special_files: SpecialFiles::default(),
+            special_files: None,
             inherited_fifos: HashSet::new(),
             makes: Holds::default(),
             file_data_bytes: 0,
@@ -74,7 +84,9 @@ impl Rules {
         for fifo in fifos {
             let next = u32::try_from(inodes.len() + 1).unwrap_or(u32::MAX);
             let inode = *inodes.entry(fifo.inode).or_insert(next);
-            self.special_files.inherit_fifo(&fifo.path, inode)?;
+            if let Some(special_files) = &mut self.special_files {
+                special_files.inherit_fifo(&fifo.path, inode)?;
+            }
             self.inherited_fifos.insert(fifo.path);
         }
         Ok(())
@@ -123,16 +135,21 @@ impl Rules {
             Command::Link => {
                 let target = self.place(attributes, Attribute::PathLink, Root::Refused)?;
                 place.refuse_special(command)?;
-                self.special_files.link(path, target.path)?;
+                if let Some(special_files) = &mut self.special_files {
+                    special_files.link(path, target.path)?;
+                }
             }
             Command::Rename => {
                 let to = self.place(attributes, Attribute::PathTo, Root::Refused)?;
-                self.special_files.rename(path, to.path)?;
+                match &mut self.special_files {
+                    Some(special_files) => special_files.rename(path, to.path)?,
+                    None => path::check_rename(path, to.path)?,
+                }
             }
-            Command::Unlink => self.special_files.remove(command, path)?,
+            Command::Unlink => self.remove(command, path)?,
             Command::Rmdir => {
                 place.refuse_special(command)?;
-                self.special_files.remove(command, path)?;
+                self.remove(command, path)?;
             }
             // These commands act on a symlink itself: lsetxattr, lremovexattr, lchown, utimensat.
             Command::SetXattr | Command::RemoveXattr => {
@@ -180,7 +197,10 @@ impl Rules {
     ) -> Result<NamedPath<'a>, StreamRefusal> {
         let path = attributes.bytes(attribute)?;
         path::check(path, root)?;
-        let special = self.special_files.look(path)?;
+        let special = match &self.special_files {
+            Some(special_files) => special_files.look(path)?,
+            None => None,
+        };
         Ok(NamedPath { path, special })
     }
 
@@ -191,7 +211,17 @@ impl Rules {
         kind: SpecialKind,
     ) -> Result<(), StreamRefusal> {
         place.refuse_special(command)?;
-        self.special_files.make(command, place.path, kind)
+        match &mut self.special_files {
+            Some(special_files) => special_files.make(command, place.path, kind),
+            None => Ok(()),
+        }
+    }
+
+    fn remove(&mut self, command: Command, path: &[u8]) -> Result<(), StreamRefusal> {
+        match &mut self.special_files {
+            Some(special_files) => special_files.remove(command, path),
+            None => Ok(()),
+        }
     }
 
     /// Checks the source of a clone. A clone reads a file of this filesystem, and not even `receive -C`

@@ -5,6 +5,7 @@
 //! device. So the guard follows each special file through every rename and link.
 
 use super::name_tree::{Limits, NameTree, ROOT};
+use super::path;
 use super::refusal::StreamRefusal;
 use super::special_kind::SpecialKind;
 use super::wire::Command;
@@ -120,14 +121,7 @@ impl SpecialFiles {
 
     /// Moves what is at `from` to `to`, with all that is below it.
     pub(super) fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), StreamRefusal> {
-        if to
-            .strip_prefix(from)
-            .is_some_and(|rest| rest.starts_with(b"/"))
-        {
-            return Err(StreamRefusal::RenamedIntoItself {
-                path: from.to_vec(),
-            });
-        }
+        path::check_rename(from, to)?;
         // By POSIX, renaming one hard link to another of the same file does nothing.
         if from == to || (self.at(from).is_some() && self.at(from) == self.at(to)) {
             return Ok(());
