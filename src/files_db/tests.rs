@@ -331,7 +331,7 @@ fn play(loading: &mut Loading<'_>, steps: &[Step], objects: &mut HashMap<u64, Ob
                 objects.insert(*object, loading.create(node).unwrap());
             }
             Step::Set(object, node, changed) => {
-                loading.cost(objects[object], 5);
+                loading.cost(objects[object], 5).unwrap();
                 loading.set(objects[object], node, *changed).unwrap();
             }
             Step::Link(parent, name, object) => {

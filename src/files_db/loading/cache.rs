@@ -13,6 +13,9 @@ const OBJECT_BYTES: usize = 240;
 /// About what a name takes without its bytes.
 const NAME_BYTES: usize = 100;
 
+/// About what a directory takes with the place for its first names: a tree has room for eleven.
+const DIRECTORY_BYTES: usize = 640;
+
 /// What a name in a directory names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KnownChild {
@@ -109,8 +112,7 @@ impl Cache {
             now: stored,
         };
         self.bytes += NAME_BYTES + name.len();
-        let directory = self.directories.entry(directory).or_default();
-        directory.names.insert(name.into(), known);
+        self.directory(directory).names.insert(name.into(), known);
     }
 
     pub(super) fn node(&self, object: ObjectId) -> Option<&FileNode> {
@@ -129,11 +131,7 @@ impl Cache {
         cached.is_changed = true;
         cached.changed = Changed::MADE;
         if node.mode & 0o170_000 == 0o040_000 {
-            let directory = CachedDirectory {
-                is_whole: true,
-                ..CachedDirectory::default()
-            };
-            self.directories.insert(object, directory);
+            self.directory(object).is_whole = true;
         }
     }
 
@@ -154,7 +152,7 @@ impl Cache {
     pub(super) fn link(&mut self, directory: ObjectId, name: &[u8], object: ObjectId) {
         self.object(object).names += 1;
         self.bytes += NAME_BYTES + name.len();
-        let names = &mut self.directories.entry(directory).or_default().names;
+        let names = &mut self.directory(directory).names;
         if let Some(known) = names.get_mut(name) {
             known.now = Some(object);
         } else {
@@ -169,7 +167,7 @@ impl Cache {
     /// Removes a name that is known.
     pub(super) fn unlink(&mut self, directory: ObjectId, name: &[u8], object: ObjectId) {
         self.object(object).names -= 1;
-        let names = &mut self.directories.entry(directory).or_default().names;
+        let names = &mut self.directory(directory).names;
         match names.get_mut(name) {
             // Nothing is left of a name that is in no table: orphans have many.
             Some(known) if known.stored.is_none() => {
@@ -188,6 +186,13 @@ impl Cache {
             return Some(false);
         }
         directory.is_whole.then_some(true)
+    }
+
+    fn directory(&mut self, directory: ObjectId) -> &mut CachedDirectory {
+        self.directories.entry(directory).or_insert_with(|| {
+            self.bytes += DIRECTORY_BYTES;
+            CachedDirectory::default()
+        })
     }
 
     fn object(&mut self, object: ObjectId) -> &mut CachedObject {

@@ -208,8 +208,11 @@ impl Loading<'_> {
     }
 
     /// Adds bytes of the stream that were about an object.
-    pub fn cost(&mut self, object: ObjectId, bytes: u64) {
+    pub fn cost(&mut self, object: ObjectId, bytes: u64) -> Result<(), FilesDbError> {
+        // A stream may be about millions of objects and change none of them.
+        self.make_room()?;
         self.cache.cost(object, bytes);
+        Ok(())
     }
 
     /// Gives an object a name, which is free.

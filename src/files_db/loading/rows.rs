@@ -14,6 +14,9 @@ pub(super) const OPEN: i64 = i64::MAX;
 /// The most attributes that are remembered.
 const MOST_ATTRIBUTES: usize = 4096;
 
+/// The most bytes of extended attributes among them: one object may have a mebibyte.
+const MOST_XATTR_BYTES: usize = 4 << 20;
+
 /// The tables, and the number of the archive.
 #[derive(Debug)]
 pub(super) struct Rows {
@@ -22,6 +25,8 @@ pub(super) struct Rows {
     /// Nothing was in these tables before this archive.
     is_new: bool,
     attributes: HashMap<NodeAttributes, i64>,
+    /// Bytes of extended attributes in them.
+    xattr_bytes: usize,
 }
 
 /// A row of `attr`.
@@ -55,6 +60,7 @@ impl Rows {
             number,
             is_new,
             attributes: HashMap::new(),
+            xattr_bytes: 0,
         }
     }
 
@@ -300,8 +306,10 @@ impl Rows {
                 )?
                 .insert(values)?,
         };
-        if self.attributes.len() == MOST_ATTRIBUTES {
+        self.xattr_bytes += attributes.xattrs.len();
+        if self.attributes.len() == MOST_ATTRIBUTES || self.xattr_bytes > MOST_XATTR_BYTES {
             self.attributes.clear();
+            self.xattr_bytes = attributes.xattrs.len();
         }
         self.attributes.insert(attributes, id);
         Ok(id)

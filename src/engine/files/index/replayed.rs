@@ -109,8 +109,7 @@ impl FileTree for IndexTree<'_> {
     }
 
     fn cost(&mut self, object: ObjectId, bytes: u64) -> Result<(), Error> {
-        self.loading.cost(object, bytes);
-        Ok(())
+        Ok(self.loading.cost(object, bytes)?)
     }
 
     fn link(&mut self, directory: ObjectId, name: &[u8], object: ObjectId) -> Result<(), Error> {
