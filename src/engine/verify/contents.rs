@@ -6,7 +6,7 @@ use std::io::Read;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::contents_digests::ContentsDigests;
+use super::contents_digests::{ContentsDigests, ObjectParts};
 use crate::btrfs::Guard;
 use crate::engine::restore::archive_stream::expected;
 use crate::error::in_words;
@@ -67,31 +67,18 @@ pub(super) struct Contents<'a> {
     refused: Option<String>,
     /// What the stream and its segments yield so far; `None` if the archive has no contents, or once something of its
     /// stream is lacking.
-    made: Option<MadeAgain>,
-    /// The same once all segments have come.
-    expected: Option<Expected>,
-}
-
-/// Contents that are made again.
-#[derive(Default)]
-struct MadeAgain {
-    digests: ContentsDigests,
-    /// The table of segments.
-    table: Vec<u8>,
-}
-
-/// Contents that were made again.
-struct Expected {
-    stream_bytes: u64,
-    objects: Vec<Blake3>,
+    made: Option<ContentsDigests>,
+    /// What the objects of contents must have, once all segments have come; none if the stream is not as long as their record
+    /// says.
+    expected: Option<Vec<ObjectParts>>,
 }
 
 impl<'a> Contents<'a> {
     pub(super) fn begin(entry: &'a ArchiveEntry, opens: &'a Opens) -> Self {
         let mut guard = Guard::new(expected(entry));
-        let made = entry.contents.as_ref().map(|_| {
+        let made = entry.contents.as_ref().map(|record| {
             guard.keep_contents();
-            MadeAgain::default()
+            ContentsDigests::new(record.stream_bytes)
         });
         Self {
             entry,
@@ -141,8 +128,10 @@ impl<'a> Contents<'a> {
             return Verdict::Hashed;
         };
         let at = index as usize;
-        let digest = match digest_of(sealed, key, record.objects[at].raw_bytes) {
-            Ok(digest) => digest,
+        let before = record.objects[..at].iter().map(|object| object.raw_bytes);
+        let of_stream = record.stream_bytes.saturating_sub(before.sum());
+        let found = match parts_of(sealed, key, (record.objects[at].raw_bytes, of_stream)) {
+            Ok(found) => found,
             Err(error) => {
                 return Verdict::Damaged(format!(
                     "its bytes are those that were signed, and it can't be opened: {error}"
@@ -150,21 +139,24 @@ impl<'a> Contents<'a> {
             }
         };
         if let Some(made) = self.made.take() {
-            self.expected = Some(Expected {
-                stream_bytes: made.digests.stream_bytes,
-                objects: made.digests.finish(&made.table),
-            });
+            self.expected = Some(made.finish().unwrap_or_default());
         }
         let Some(expected) = &self.expected else {
             return Verdict::Sound;
         };
-        let has_end = at + 1 < record.objects.len() || expected.objects.len() == at + 1;
-        let is_cut = at > 0 || expected.stream_bytes == record.stream_bytes;
-        if expected.objects.get(at) == Some(&digest) && has_end && is_cut {
-            Verdict::Sound
-        } else {
-            Verdict::Damaged("it is not what the archive's segments yield".to_owned())
-        }
+        let differs = match expected.get(at) {
+            None if expected.is_empty() => "its list of commands is longer or shorter",
+            None => "the segments yield fewer objects",
+            Some(expected) if expected.stream != found.stream => "its list of commands differs",
+            Some(expected) if expected.table != found.table => "its table of segments differs",
+            Some(_) if at + 1 == record.objects.len() && expected.len() > at + 1 => {
+                "its table of segments is shorter"
+            }
+            Some(_) => return Verdict::Sound,
+        };
+        Verdict::Damaged(format!(
+            "it is not what the archive's segments yield: {differs}"
+        ))
     }
 
     /// Returns what is wrong with the archive as a whole; `None` if nothing is.
@@ -203,7 +195,9 @@ impl<'a> Contents<'a> {
             if read == 0 {
                 if let (Some(layout), Some(made)) = (layout, &mut self.made) {
                     let layout = layout.finish().map_err(|error| in_words(&error))?;
-                    layout.encode(&mut made.table);
+                    let mut encoded = Vec::new();
+                    layout.encode(&mut encoded);
+                    made.table(&encoded);
                 }
                 return Ok(Blake3(*hasher.finalize().as_bytes()));
             }
@@ -225,22 +219,33 @@ impl<'a> Contents<'a> {
             self.stream = None;
             self.made = None;
         } else if let (Some(made), Some(kept)) = (&mut self.made, stream.guard.contents()) {
-            made.digests.stream(kept);
+            made.stream(kept);
             kept.clear();
         }
     }
 }
 
-/// Opens an object of contents, and returns the digest of its raw bytes.
-fn digest_of(sealed: &[u8], key: &ArchiveKey, raw_bytes: u64) -> Result<Blake3, String> {
+/// Opens an object of contents with so many raw bytes, of which so many are of the stream, and returns the digests of its parts.
+fn parts_of(
+    sealed: &[u8],
+    key: &ArchiveKey,
+    (raw_bytes, mut of_stream): (u64, u64),
+) -> Result<ObjectParts, String> {
     let mut opened = open_segment(sealed, key, raw_bytes).map_err(|error| in_words(&error))?;
-    let mut hasher = blake3::Hasher::new();
+    let (mut stream, mut table) = (blake3::Hasher::new(), blake3::Hasher::new());
     let mut buffer = vec![0; STEP];
     loop {
-        match opened.read(&mut buffer).map_err(|error| in_words(&error))? {
-            0 => return Ok(Blake3(*hasher.finalize().as_bytes())),
-            read => hasher.update(&buffer[..read]),
-        };
+        let read = opened.read(&mut buffer).map_err(|error| in_words(&error))?;
+        if read == 0 {
+            return Ok(ObjectParts {
+                stream: Blake3(*stream.finalize().as_bytes()),
+                table: Blake3(*table.finalize().as_bytes()),
+            });
+        }
+        let border = usize::try_from(of_stream).unwrap_or(usize::MAX).min(read);
+        stream.update(&buffer[..border]);
+        table.update(&buffer[border..read]);
+        of_stream -= border as u64;
     }
 }
 
