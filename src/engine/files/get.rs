@@ -3,6 +3,7 @@
 //! All is made in a new directory beside the target that only this user can enter, made durable, and then renamed. A
 //! run that dies leaves that directory, `.coldchain-get-…`, and no part of the target.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,15 +16,17 @@ use rustix::io::Errno;
 use super::attributes::{Place, drop_inherited};
 use super::copy_tree::{CopiedTree, TreeCopy, copy_tree, name_of, open_directory};
 use super::entry::OpenTree;
+use super::extract::target::clear;
 use super::history::not_found;
 use super::locate::LocatedFile;
+use super::own_directory::make_own_directory;
 use super::plain_copies::{PlainCopies, PlainCopy};
 use super::rename_new::{kind, rename_new};
 use super::yesterday::{newest_at, newest_with};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::engine::context::random::random_bytes;
-use crate::error::{Error, FilesError};
+use crate::error::{Error, ExtractError, FilesError};
 use crate::interrupt::Interrupt;
 use crate::model::{LedgerId, SnapshotName};
 
@@ -244,20 +247,23 @@ struct Work<'a> {
     target: &'a CopyTarget,
     name: OsString,
     directory: OwnedFd,
+    /// Whether it has got something that this run must not remove.
+    is_foreign: Cell<bool>,
 }
 
 impl<'a> Work<'a> {
     fn make(target: &'a CopyTarget) -> Result<Self, Error> {
         let name = OsString::from(format!("{TEMPORARY}{}", LedgerId(random_bytes())));
         let path = target.path.with_file_name(&name);
-        let failed = |errno: Errno| Error::file("create", &path, errno.into());
-        rustix::fs::mkdirat(&target.directory, &name, Mode::RWXU).map_err(failed)?;
-        let directory = open_directory(&target.directory, Path::new(&name), &path)?;
+        let made = make_own_directory(&target.directory, &name)
+            .map_err(|errno| Error::file("create", &path, errno.into()))?;
+        let directory = made.ok_or_else(|| ExtractError::NotOwn(path.clone()))?;
         drop_inherited(&directory);
         Ok(Self {
             target,
             name,
             directory,
+            is_foreign: Cell::new(false),
         })
     }
 
@@ -307,7 +313,22 @@ impl<'a> Work<'a> {
             return self.rename(RenameFlags::empty());
         }
         // A directory can't be renamed over a file. What is there goes away with the directory of the copy.
-        self.rename(RenameFlags::EXCHANGE)
+        let copy = self.identity()?;
+        self.rename(RenameFlags::EXCHANGE)?;
+        if kind(&self.directory, OsStr::new(NEW))? != Some(FileType::Directory) {
+            return Ok(());
+        }
+        // Another user has put a directory in the place of the file just before. It goes back.
+        self.is_foreign.set(true);
+        self.rename(RenameFlags::EXCHANGE)?;
+        self.is_foreign.set(self.identity()? != copy);
+        Err(Errno::ISDIR)
+    }
+
+    /// Returns which file or directory the copy is.
+    fn identity(&self) -> Result<(u64, u64), Errno> {
+        let stat = rustix::fs::statat(&self.directory, NEW, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok((stat.st_dev, stat.st_ino))
     }
 
     fn rename(&self, flags: RenameFlags) -> Result<(), Errno> {
@@ -317,15 +338,11 @@ impl<'a> Work<'a> {
 
     /// Removes the directory, with what is left in it.
     fn remove(&self) {
-        use std::os::fd::AsRawFd as _;
-        let left = format!("/proc/self/fd/{}/{NEW}", self.directory.as_raw_fd());
-        let left = Path::new(&left);
+        if self.is_foreign.get() {
+            return;
+        }
         // What can't be removed is named in the documents; the copy's own error is what counts.
-        let _ = match kind(&self.directory, OsStr::new(NEW)) {
-            Ok(Some(FileType::Directory)) => std::fs::remove_dir_all(left),
-            Ok(Some(_)) => std::fs::remove_file(left),
-            _ => Ok(()),
-        };
+        let _ = clear(&self.directory);
         let _ = rustix::fs::unlinkat(&self.target.directory, &self.name, AtFlags::REMOVEDIR);
     }
 }

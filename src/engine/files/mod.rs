@@ -21,6 +21,7 @@ pub(super) mod history;
 pub(in crate::engine) mod index;
 pub(super) mod locate;
 pub(super) mod mounting;
+mod own_directory;
 pub(super) mod pieces;
 pub(super) mod plain_copies;
 pub(super) mod questions;

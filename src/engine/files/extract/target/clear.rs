@@ -14,7 +14,7 @@ use crate::engine::files::rename_new::rename_new;
 
 /// Removes all that is in a directory that only this user can enter. Directories that have others in them are emptied into the
 /// top one, so that neither the stack nor the open descriptors grow with the depth.
-pub(super) fn clear(top: &OwnedFd) -> Result<(), Errno> {
+pub(in crate::engine::files) fn clear(top: &OwnedFd) -> Result<(), Errno> {
     let mut moved = 0_u64;
     loop {
         let found = names(top)?;

@@ -23,6 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+pub(in crate::engine::files) use clear::clear;
 use directories::EntryDirectories;
 use journal::Journal;
 use listed::EntryList;

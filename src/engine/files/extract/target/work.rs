@@ -15,6 +15,7 @@ use super::clear::clear;
 use super::directories::allow_all;
 use super::journal::Journal;
 use crate::engine::files::attributes::drop_inherited;
+use crate::engine::files::own_directory::{make_own_directory, open_own_directory};
 use crate::engine::files::rename_new::kind;
 use crate::error::{Error, ExtractError, FilesError};
 
@@ -72,19 +73,14 @@ impl WorkDirectory {
         name: &OsStr,
     ) -> Result<Option<Self>, Error> {
         let path = target_path.join(name);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = match rustix::fs::openat(target, name, flags, Mode::empty()) {
-            Ok(directory) => directory,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP | Errno::NOTDIR | Errno::ACCESS) => {
-                return Err(ExtractError::NotOwn(path).into());
+        match open_own_directory(target, name) {
+            Ok(Some(directory)) => Self::take(target, path, name, directory),
+            Err(Errno::NOENT) => Ok(None),
+            Ok(None) | Err(Errno::LOOP | Errno::NOTDIR | Errno::ACCESS) => {
+                Err(ExtractError::NotOwn(path).into())
             }
-            Err(errno) => return Err(Error::file("open", path, errno.into())),
-        };
-        if !is_own(target, name, &directory).map_err(failed("look at", &path))? {
-            return Err(ExtractError::NotOwn(path).into());
+            Err(errno) => Err(Error::file("open", path, errno.into())),
         }
-        Self::take(target, path, name, directory)
     }
 
     /// Makes it.
@@ -95,15 +91,13 @@ impl WorkDirectory {
     ) -> Result<Self, Error> {
         let path = target_path.join(name);
         let busy = || Error::from(ExtractError::Busy(target_path.to_owned()));
-        match rustix::fs::mkdirat(target, name, Mode::RWXU) {
-            Ok(()) => {}
+        let directory = match make_own_directory(target, name) {
+            Ok(Some(directory)) => directory,
+            Ok(None) => return Err(ExtractError::NotOwn(path).into()),
             // Another run was faster.
             Err(Errno::EXIST) => return Err(busy()),
             Err(errno) => return Err(stopped("create", &path)(errno)),
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(target, name, flags, Mode::empty())
-            .map_err(failed("open", &path))?;
+        };
         Self::take(target, path, name, directory)?.ok_or_else(busy)
     }
 
@@ -233,25 +227,6 @@ impl Drop for WorkDirectory {
             let _ = flock(lock, FlockOperation::Unlock);
         }
     }
-}
-
-/// Whether a directory was made by this user for themselves alone. On a filesystem without owners or modes all directories
-/// have the same ones, so that a new one shows what they are.
-fn is_own(target: &OwnedFd, name: &OsStr, directory: &OwnedFd) -> Result<bool, Errno> {
-    let stat = rustix::fs::fstat(directory)?;
-    let facts = |uid, mode: u32| (uid, mode & 0o077);
-    let own = (rustix::process::geteuid().as_raw(), 0);
-    if facts(stat.st_uid, stat.st_mode) == own {
-        return Ok(true);
-    }
-    let mut probe = name.to_owned();
-    probe.push("-probe");
-    rustix::fs::mkdirat(target, &probe, Mode::RWXU)?;
-    let made = rustix::fs::statat(target, &probe, AtFlags::SYMLINK_NOFOLLOW);
-    rustix::fs::unlinkat(target, &probe, AtFlags::REMOVEDIR)?;
-    let made = made?;
-    Ok(facts(made.st_uid, made.st_mode) != own
-        && facts(made.st_uid, made.st_mode) == facts(stat.st_uid, stat.st_mode))
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl Fn(Errno) -> Error {
