@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -33,10 +33,16 @@ pub use ending::{LastWork, in_case_of_force, run_is_over};
 /// How long a run may take to end by itself.
 pub const GRACE: Duration = Duration::from_secs(5);
 
+/// How long a run may take to end whose work was done when it was asked to.
+const GRACE_AFTER_WORK: Duration = Duration::from_secs(1);
+
 /// How long to wait for a killed `btrfs` that is still inside the kernel.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
 static OF_THIS_PROCESS: Interrupt = Interrupt::new();
+
+/// Says that the work is done.
+static DONE: OnceLock<Sender<()>> = OnceLock::new();
 
 fn of_number(number: i32) -> Option<Signal> {
     match number {
@@ -199,6 +205,8 @@ pub fn listen(last_words: impl FnOnce(&Error) + Send + 'static) -> Result<(), Er
     let _ = OF_THIS_PROCESS.woken.set(woken);
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Error::Signals)?;
     let (caught, catches) = bounded(16);
+    let (done, is_done) = bounded(1);
+    let _ = DONE.set(done);
     let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
     spawn("signals")
         .spawn(move || {
@@ -209,7 +217,7 @@ pub fn listen(last_words: impl FnOnce(&Error) + Send + 'static) -> Result<(), Er
         })
         .map_err(Error::Signals)?;
     spawn("end")
-        .spawn(move || end(&catches, last_words))
+        .spawn(move || end(&catches, &is_done, last_words))
         .map_err(Error::Signals)?;
     Ok(())
 }
@@ -220,12 +228,29 @@ pub fn let_hooks_run() {
     ending::let_hooks_run(|| OF_THIS_PROCESS.raised().is_some());
 }
 
-fn end(catches: &Receiver<Signal>, last_words: impl FnOnce(&Error)) {
+/// Says that the work of this run is done, and only a wait is left that nothing depends on. After a signal, the process ends
+/// soon, with success.
+pub fn work_is_done() {
+    if let Some(done) = DONE.get() {
+        // The second time says nothing new.
+        let _ = done.try_send(());
+    }
+}
+
+fn end(catches: &Receiver<Signal>, is_done: &Receiver<()>, last_words: impl FnOnce(&Error)) {
     let Ok(first) = catches.recv() else {
         return;
     };
     ending::stop(|| OF_THIS_PROCESS.raise(first));
-    let second = match catches.recv_timeout(GRACE) {
+    let next = select! {
+        recv(catches) -> second => second.map_err(drop),
+        recv(is_done) -> _ => {
+            thread::sleep(GRACE_AFTER_WORK);
+            std::process::exit(0);
+        }
+        default(GRACE) => Err(()),
+    };
+    let second = match next {
         Ok(second) => Some(second),
         Err(_) if ending::ends_by_itself() => catches.recv().ok(),
         Err(_) => work_on(first, catches),

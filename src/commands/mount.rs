@@ -16,6 +16,7 @@ use crate::config::{Config, Source, StoreConfig};
 use crate::engine::{Mounting, RunContext, ShownSource, StateDir};
 use crate::error::{Error, MountError};
 use crate::fuse::{FuseOptions, HowEnded, StaleMount, WhoMayEnter, unmount_stale};
+use crate::interrupt;
 use crate::printing::{answer, event_json, shown, warn};
 
 /// Threads that read data.
@@ -72,11 +73,15 @@ pub(super) fn run(args: &Mount, everywhere: &Everywhere) -> Result<(), Error> {
         context: RunContext::real(observer.as_ref()),
     };
     let to_load = state.catalog_to_read()?;
-    let ended = mounting.run([catalog, to_load], |sources| {
-        ready(&at, sources, everywhere)
-    })?;
-    tell_end(ended, &at, everywhere);
-    Ok(())
+    mounting.run(
+        [catalog, to_load],
+        |sources| ready(&at, sources, everywhere),
+        |ended| {
+            tell_end(ended, &at, everywhere);
+            // What is still being read is for programs that get errors by now.
+            interrupt::work_is_done();
+        },
+    )
 }
 
 /// Leaves out the sources that nothing was archived of.

@@ -93,12 +93,13 @@ impl FuseMount {
     }
 
     /// Answers requests until the tree is unmounted, or until `goes_on` returns false: then it is unmounted. `goes_on` is
-    /// called again and again, and takes its time.
+    /// called again and again, and takes its time. Calls `done` once it is unmounted; requests may still be answered then.
     pub fn serve(
         mut self,
         tree: &dyn ReadOnlyTree,
         goes_on: &mut dyn FnMut() -> bool,
-    ) -> Result<HowEnded, FuseError> {
+        done: impl FnOnce(HowEnded),
+    ) -> Result<(), FuseError> {
         let broke = |source| FuseError::Broke {
             at: self.at.clone(),
             source,
@@ -142,7 +143,8 @@ impl FuseMount {
                 }
             };
             drop::<Sender<()>>(stop);
-            how
+            done(how?);
+            Ok(())
         })
     }
 }

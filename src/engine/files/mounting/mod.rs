@@ -12,7 +12,9 @@ mod warnings;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crossbeam_channel::RecvTimeoutError;
 
 use data::{MountedData, PlacesToRead, SourcePlaces};
 use names::Names;
@@ -73,13 +75,16 @@ pub struct ShownSource {
 }
 
 impl Mounting<'_> {
-    /// Mounts, calls `ready`, and answers until the mount ends. It needs two catalogs: files are opened while it looks for
-    /// new archives.
+    /// Mounts, calls `ready`, answers until the mount ends, and calls `ended`. It needs two catalogs: files are opened while it
+    /// looks for new archives.
+    ///
+    /// After `ended`, it waits for what still reads from a store.
     pub fn run(
         &self,
         [catalog, to_load]: [Catalog; 2],
         ready: impl FnOnce(&[ShownSource]) -> Result<(), Error>,
-    ) -> Result<HowEnded, Error> {
+        ended: impl FnOnce(HowEnded),
+    ) -> Result<(), Error> {
         let config = self.config;
         let context = RunContext {
             stores: &impatient,
@@ -149,10 +154,17 @@ impl Mounting<'_> {
                 warnings: &warnings,
                 catalog,
                 context,
-                last: Instant::now(),
                 tried: BTreeSet::new(),
             };
-            Ok(mounted.serve(&tree, &mut || watch.goes_on())?)
+            // On a thread of its own: a store that does not answer must not keep the mount from ending.
+            scope.spawn(move || {
+                while stopped.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
+                    watch.refresh();
+                }
+            });
+            let interrupt = context.interrupt;
+            mounted.serve(&tree, &mut || interrupt.pause(LOOK).is_ok(), ended)?;
+            Ok(())
         })
     }
 
@@ -185,23 +197,11 @@ struct ArchiveWatch<'w, 'a> {
     warnings: &'w MountWarnings<'w>,
     catalog: Catalog,
     context: RunContext<'w>,
-    last: Instant,
     /// Archives that it has tried to index.
     tried: BTreeSet<ArchiveId>,
 }
 
 impl ArchiveWatch<'_, '_> {
-    fn goes_on(&mut self) -> bool {
-        if self.context.interrupt.pause(LOOK).is_err() {
-            return false;
-        }
-        if self.last.elapsed() >= REFRESH {
-            self.refresh();
-            self.last = Instant::now();
-        }
-        true
-    }
-
     fn refresh(&mut self) {
         for (source, error) in self.names.refresh(&self.catalog) {
             self.warnings.say_once(&source, in_words(&error));
