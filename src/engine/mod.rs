@@ -86,7 +86,7 @@ pub use files::extract::reading::FileReader;
 pub use files::extract::run::{ExtractEnd, Extracting};
 pub use files::extract::target::report::{CountedPaths, Extracted, LeftOut};
 pub use files::extract::target::{ExtractOptions, ExtractTarget};
-pub use files::extract::wanted::{AllNames, Selection};
+pub use files::extract::wanted::{AllNames, SelectError, Selection};
 pub use files::get::{FileGot, WantedVersion, choose_version, get_file, target_of};
 pub use files::history::{FileEvent, FileEventKind, FileHistory, VersionFacts, file_history};
 pub use files::index::SignedContents;

@@ -20,6 +20,26 @@ pub enum ExtractError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// What is known of the segments of a chain needs most of the memory that there may be.
+    #[error(
+        "the tables of segments of {archive}, and of what it is built on, do not fit into three quarters of {limit} bytes of memory"
+    )]
+    TooManySegments {
+        /// The archive at which the limit was reached.
+        archive: ArchiveId,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// What is to be extracted has too many names for the memory that there may be.
+    #[error(
+        "what is to be extracted of {archive} has more names than fit into {limit} bytes of memory"
+    )]
+    TooManyNames {
+        /// The archive.
+        archive: ArchiveId,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// Names and pieces that do not fit into memory can't be written to disk, or read from there.
     #[error(transparent)]
     TreeFile(TreeFileError),
@@ -85,8 +105,11 @@ impl From<TreeFileError> for Error {
 impl ExtractError {
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Self::TooManyPieces { .. } => exit(ExitCode::Failed).hint(
+            Self::TooManyPieces { .. } | Self::TooManySegments { .. } => exit(ExitCode::Failed).hint(
                 "raise `memory_limit` in the config, or restore the whole date with `coldchain restore`",
+            ),
+            Self::TooManyNames { .. } => exit(ExitCode::Failed).hint(
+                "raise `memory_limit` in the config, extract a directory at a time, or restore the whole date with `coldchain restore`",
             ),
             Self::TreeFile(error) => exit(ExitCode::Failed).hint(if error.is_full() {
                 "free some space there, or raise `memory_limit` in the config, so that more fits into memory"

@@ -163,13 +163,18 @@ impl TreeFile {
         )
     }
 
-    /// Returns the names in a directory, by their bytes.
-    pub fn names_in(&self, directory: ObjectId) -> Result<Vec<(Vec<u8>, ObjectId)>, TreeFileError> {
+    /// Returns the names in a directory, by their bytes, and at most so many.
+    pub fn names_in(
+        &self,
+        directory: ObjectId,
+        most: u64,
+    ) -> Result<Vec<(Vec<u8>, ObjectId)>, TreeFileError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
         let read = || -> rusqlite::Result<Vec<(Vec<u8>, ObjectId)>> {
             let mut all = self.connection.prepare_cached(
-                "SELECT name, object FROM name WHERE directory = ?1 ORDER BY name",
+                "SELECT name, object FROM name WHERE directory = ?1 ORDER BY name LIMIT ?2",
             )?;
-            let rows = all.query_map([directory.0], |row| {
+            let rows = all.query_map((directory.0, most), |row| {
                 Ok((row.get(0)?, ObjectId(row.get(1)?)))
             })?;
             rows.collect()

@@ -1,5 +1,7 @@
 //! How a sealed segment is laid out: what a reader has to know to read one frame of it alone, and to believe it.
 
+use std::io::{self, Read};
+
 use crate::model::Blake3;
 
 /// The most bytes of an age file's header with its nonce: no reader takes a longer one. One that coldchain makes has
@@ -8,9 +10,6 @@ const MAX_HEADER: usize = 4096 + 16;
 
 /// The most frames of a segment.
 const MAX_FRAMES: usize = 1 << 16;
-
-/// Bytes of a frame in the encoding: its compressed length and its digest.
-const FRAME_BYTES: usize = 4 + 32;
 
 /// The layout of a sealed segment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,9 +35,10 @@ impl SegmentLayout {
         digest_of_frames(self.frames.iter().map(|frame| frame.blake3))
     }
 
-    /// Returns an upper bound of the bytes of the encodings of so many segments that have so many frames together.
-    pub fn longest(segments: u64, frames: u64) -> u64 {
-        segments * (2 + 4 + MAX_HEADER as u64) + frames * FRAME_BYTES as u64
+    /// Returns about how many bytes of memory it takes.
+    pub fn memory(&self) -> u64 {
+        (size_of::<Self>() + self.header.len() + self.frames.len() * size_of::<FrameLayout>())
+            as u64
     }
 
     /// Adds its encoding: the length of the header in 2 bytes, the header, the number of frames in 4 bytes, and for each
@@ -57,28 +57,42 @@ impl SegmentLayout {
 
     /// Reads an encoding from the beginning of `bytes`, and returns what follows it. Returns `None` if it is cut short, or
     /// larger than that of any segment.
-    pub fn decode(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (length, rest) = bytes.split_first_chunk::<2>()?;
-        let length = usize::from(u16::from_le_bytes(*length));
-        let (header, rest) = rest.split_at_checked(length)?;
-        let (count, rest) = rest.split_first_chunk::<4>()?;
-        let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
-        if length > MAX_HEADER || count > MAX_FRAMES {
-            return None;
+    pub fn decode(mut bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let layout = Self::read(&mut bytes, |_| true).ok().flatten()?;
+        Some((layout, bytes))
+    }
+
+    /// Reads an encoding. Returns `None` if it is larger than that of any segment, or if `can_have` says that the segment can't
+    /// have so many frames: no memory is taken for them before.
+    pub fn read(
+        input: &mut impl Read,
+        can_have: impl FnOnce(u32) -> bool,
+    ) -> io::Result<Option<Self>> {
+        let mut length = [0; 2];
+        input.read_exact(&mut length)?;
+        let length = usize::from(u16::from_le_bytes(length));
+        if length > MAX_HEADER {
+            return Ok(None);
         }
-        let (frames, rest) = rest.split_at_checked(count * FRAME_BYTES)?;
-        let frames = frames.chunks_exact(FRAME_BYTES).map(|frame| {
-            let (length, digest) = frame.split_first_chunk::<4>()?;
-            Some(FrameLayout {
-                compressed_bytes: u32::from_le_bytes(*length),
-                blake3: Blake3(digest.try_into().ok()?),
-            })
-        });
-        let layout = Self {
-            header: header.to_vec(),
-            frames: frames.collect::<Option<_>>()?,
-        };
-        Some((layout, rest))
+        let mut header = vec![0; length];
+        input.read_exact(&mut header)?;
+        let mut count = [0; 4];
+        input.read_exact(&mut count)?;
+        let count = u32::from_le_bytes(count);
+        if count as usize > MAX_FRAMES || !can_have(count) {
+            return Ok(None);
+        }
+        let mut frames = Vec::with_capacity(count as usize);
+        for _ in 0..count {
+            let (mut compressed_bytes, mut digest) = ([0; 4], [0; 32]);
+            input.read_exact(&mut compressed_bytes)?;
+            input.read_exact(&mut digest)?;
+            frames.push(FrameLayout {
+                compressed_bytes: u32::from_le_bytes(compressed_bytes),
+                blake3: Blake3(digest),
+            });
+        }
+        Ok(Some(Self { header, frames }))
     }
 }
 

@@ -140,7 +140,9 @@ fn extract_within(machine: &Machine, limit: u64, date: &str, to: &Path) {
     );
     let chain = chain.unwrap();
     assert!(chain.tree.is_on_disk() || chain.tree.memory() <= limit);
-    let names = AllNames::of(&chain.tree).select(&[Vec::new()]).unwrap();
+    let names = AllNames::within(&chain.tree, u64::MAX)
+        .select(&[Vec::new()])
+        .unwrap();
     let extraction = Extraction::plan(chain, names).unwrap();
     let open = OpenSource {
         config: source,

@@ -16,9 +16,9 @@ use crate::config::{Config, Source};
 use crate::engine::{
     AllNames, AtOnce, Clock, Estimate, ExtractEnd, ExtractOptions, ExtractReads, ExtractTarget,
     Extracting, Extraction, OpenSource, OtherPlaces, ReadChain, ReadablePlace, RunContext,
-    SystemClock, estimate_parts, open_paced_store, plan_details,
+    SelectError, Selection, SystemClock, estimate_parts, open_paced_store, plan_details,
 };
-use crate::error::{Error, RequestError, RestoreError, in_words};
+use crate::error::{Error, ExtractError, RequestError, RestoreError, in_words};
 use crate::interrupt::Interrupt;
 use crate::model::ArchiveId;
 use crate::printing::say_lines;
@@ -77,21 +77,43 @@ impl ExtractCommand<'_> {
         let identities = ask_for_identities(file)?;
         let name = file.display().to_string();
         let by = (&identities, name.as_str());
-        let chain = ReadChain::of_plan(self.config, self.source, &plan, by, catalog, self.context)?;
-        let selection = {
-            let names = AllNames::of(&chain.tree);
-            match wanted {
-                ToExtract::Paths(wanted) => {
-                    let paths = wanted.resolve(&names, (self.config, archive), catalog)?;
-                    names.select(&paths)?
-                }
-                ToExtract::As { path, name } => names.select_as(path, name)?,
+        let mut chain =
+            ReadChain::of_plan(self.config, self.source, &plan, by, catalog, self.context)?;
+        let selection = match self.select(wanted, &chain, archive, catalog) {
+            // What is wanted may have the memory of the tree.
+            Err(Error::Extract(ExtractError::TooManyNames { .. })) if !chain.tree.is_on_disk() => {
+                chain.to_disk()?;
+                self.select(wanted, &chain, archive, catalog)?
             }
+            selection => selection?,
         };
         Ok(PlannedExtraction {
             plan,
             extraction: Extraction::plan(chain, selection)?,
         })
+    }
+
+    /// Selects what is wanted of a chain's last archive, within the memory that the chain leaves.
+    fn select(
+        &self,
+        wanted: &ToExtract<'_>,
+        chain: &ReadChain,
+        archive: ArchiveId,
+        catalog: &Catalog,
+    ) -> Result<Selection, Error> {
+        let limit = self.config.memory_limit;
+        let names = AllNames::within(&chain.tree, limit.saturating_sub(chain.tree.memory()));
+        let too_many = |error| match error {
+            SelectError::TooMany(_) => ExtractError::TooManyNames { archive, limit }.into(),
+            SelectError::Tree(error) => error.into(),
+        };
+        match wanted {
+            ToExtract::Paths(wanted) => {
+                let paths = wanted.resolve(&names, (self.config, archive), catalog, &too_many)?;
+                names.select(&paths).map_err(too_many)
+            }
+            ToExtract::As { path, name } => names.select_as(path, name).map_err(too_many),
+        }
     }
 
     /// Extracts from the place that was named; from home, if none was. If home does not answer, a copy takes its place.

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::catalog::Catalog;
 use crate::cli::Extract;
 use crate::config::{Config, Source};
-use crate::engine::{self, AllNames, FileIndex, LocatedFile, WhichIndexed};
+use crate::engine::{self, AllNames, FileIndex, LocatedFile, SelectError, WhichIndexed};
 use crate::error::{Error, FilesError, RequestError};
 use crate::model::date_word::DateWord;
 use crate::model::{ArchiveId, SnapshotName};
@@ -65,12 +65,13 @@ impl<'a> WantedPaths<'a> {
         args.date.or(self.snapshot.map(DateWord::Snapshot))
     }
 
-    /// Returns the paths of an archive that are meant.
+    /// Returns the paths of an archive that are meant. `too_many` makes the error of a pattern that matches too many.
     pub(super) fn resolve(
         &self,
         names: &AllNames<'_>,
         (config, archive): (&Config, ArchiveId),
         catalog: &Catalog,
+        too_many: &impl Fn(SelectError) -> Error,
     ) -> Result<Vec<Vec<u8>>, Error> {
         let mut resolved = Vec::new();
         for typed in &self.typed {
@@ -87,7 +88,7 @@ impl<'a> WantedPaths<'a> {
             }
             let is_pattern = path.iter().any(|byte| b"*?[".contains(byte));
             let matching = if is_pattern {
-                names.matching(&path)?
+                names.matching(&path).map_err(too_many)?
             } else {
                 Vec::new()
             };

@@ -18,6 +18,14 @@ pub(super) fn samples() -> Vec<Error> {
             archive: archive(),
             limit: 402_653_184,
         },
+        ExtractError::TooManySegments {
+            archive: archive(),
+            limit: 402_653_184,
+        },
+        ExtractError::TooManyNames {
+            archive: archive(),
+            limit: 536_870_912,
+        },
         ExtractError::TreeFile(TreeFileError::Make {
             directory: path(),
             source: std::io::ErrorKind::StorageFull.into(),

@@ -18,13 +18,15 @@ use crate::engine::ledger::archive_keys::{SealedArchive, sealed_archives};
 use crate::engine::restore::archive_stream::expected;
 use crate::error::{ContentsFault, Error, ExtractError, RequestError, in_words};
 use crate::interrupt::Interrupt;
-use crate::model::ArchiveId;
 use crate::model::entry::ArchiveEntry;
+use crate::model::{ArchiveId, SegmentRecord};
 use crate::plan::RestorePlan;
 use crate::seal::{ArchiveKey, Identities, SegmentLayout};
 
 /// Bytes of contents that are read at once.
 const READ_BYTES: usize = 64 << 10;
+
+const DAMAGED_TABLE: &str = "their table of segments is damaged";
 
 /// A chain, up to the archive that is wanted.
 #[derive(Debug)]
@@ -95,6 +97,16 @@ impl ReadChain {
         )
     }
 
+    /// Writes the names and pieces to disk, to make room in memory.
+    pub fn to_disk(&mut self) -> Result<(), Error> {
+        let Some(last) = self.archives.last() else {
+            return Ok(());
+        };
+        let archive = last.id();
+        let written = self.tree.to_disk();
+        written.map_err(|error| not_taken(archive, error))
+    }
+
     /// Reads the contents of a chain's archives, which are in order. `limit`: bytes of memory for the names and pieces; what is
     /// more goes to disk.
     fn read(
@@ -140,12 +152,9 @@ fn read_archive(
     let input = BufReader::with_capacity(READ_BYTES, contents);
     let mut reader =
         ContentsReader::open(input, expected(entry)).map_err(|error| unusable(in_words(&error)))?;
+    let refused = |error| not_taken(archive, error);
     let replayed = replay_pieces(&mut reader, number, tree).map_err(|error| match error {
-        ReplayError::Tree(PiecesError::TooLarge { limit }) => {
-            ExtractError::TooManyPieces { archive, limit }.into()
-        }
-        ReplayError::Tree(PiecesError::File(error)) => error.into(),
-        ReplayError::Tree(error) => unusable(in_words(&error)),
+        ReplayError::Tree(error) => refused(error),
         error => unusable(in_words(&error)),
     })?;
     if replayed.stream_bytes != entry.raw_bytes {
@@ -154,39 +163,55 @@ fn read_archive(
             replayed.stream_bytes, entry.raw_bytes
         )));
     }
-    let mut table = Vec::new();
-    let mut rest = reader.into_rest().take(longest_table(entry));
-    rest.read_to_end(&mut table)
-        .map_err(|error: io::Error| unusable(in_words(&error)))?;
-    layouts(entry, &table).ok_or_else(|| unusable("their table of segments is damaged".to_owned()))
-}
-
-/// Returns an upper bound of the bytes of the table behind the stream.
-fn longest_table(entry: &ArchiveEntry) -> u64 {
-    let frames: u64 = entry
-        .segments
-        .iter()
-        .map(|segment| segment.raw_bytes.div_ceil(entry.frame_size.max(1)))
-        .sum();
-    SegmentLayout::longest(entry.segments.len() as u64, frames)
-}
-
-/// Reads the table: a layout for each segment, with as many frames as its raw bytes fill, which fit into its sealed bytes.
-fn layouts(entry: &ArchiveEntry, mut table: &[u8]) -> Option<Vec<SegmentLayout>> {
+    let mut rest = reader.into_rest();
     let mut layouts = Vec::with_capacity(entry.segments.len());
     for segment in &entry.segments {
-        let (layout, rest) = SegmentLayout::decode(table)?;
-        let frames = segment.raw_bytes.checked_div(entry.frame_size)?
-            + u64::from(!segment.raw_bytes.is_multiple_of(entry.frame_size));
+        let layout = read_layout(entry, segment, &mut rest);
+        let layout = layout.map_err(|error| unusable(in_words(&error)))?;
+        let layout = layout.ok_or_else(|| unusable(DAMAGED_TABLE.to_owned()))?;
+        tree.take_room(layout.memory()).map_err(refused)?;
+        layouts.push(layout);
+    }
+    let behind = rest.read(&mut [0]);
+    match behind.map_err(|error: io::Error| unusable(in_words(&error)))? {
+        0 => Ok(layouts),
+        _ => Err(unusable(DAMAGED_TABLE.to_owned())),
+    }
+}
+
+/// The error that a tree does not take the contents of an archive.
+fn not_taken(archive: ArchiveId, error: PiecesError) -> Error {
+    match error {
+        PiecesError::TooLarge { limit } => ExtractError::TooManyPieces { archive, limit }.into(),
+        PiecesError::NoRoom { limit } => ExtractError::TooManySegments { archive, limit }.into(),
+        PiecesError::File(error) => error.into(),
+        error => {
+            let what = in_words(&error);
+            ContentsFault::Unusable { archive, what }.into()
+        }
+    }
+}
+
+/// Reads the layout of a segment: it has as many frames as the raw bytes fill, which fit into the sealed bytes. `None` if the
+/// next one in the table is not such a layout.
+fn read_layout(
+    entry: &ArchiveEntry,
+    segment: &SegmentRecord,
+    table: &mut impl Read,
+) -> io::Result<Option<SegmentLayout>> {
+    if entry.frame_size == 0 {
+        return Ok(None);
+    }
+    let frames = segment.raw_bytes.div_ceil(entry.frame_size);
+    let layout = match SegmentLayout::read(table, |count| u64::from(count) == frames) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        layout => layout?,
+    };
+    Ok(layout.filter(|layout| {
         let compressed = layout.frames.iter();
         let compressed: u64 = compressed.map(|it| u64::from(it.compressed_bytes)).sum();
-        if layout.frames.len() as u64 != frames || compressed > segment.sealed_bytes {
-            return None;
-        }
-        layouts.push(layout);
-        table = rest;
-    }
-    table.is_empty().then_some(layouts)
+        compressed <= segment.sealed_bytes
+    }))
 }
 
 impl ChainArchive {

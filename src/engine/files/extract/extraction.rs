@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::chain::ReadChain;
 use super::frames::{FrameRequest, StoreReads, WantedFrames, plan_frames};
 use super::needs::{Need, NeededOfArchive, by_archive, needs_of};
-use super::wanted::Selection;
+use super::wanted::{NAME_BYTES, Selection};
 use crate::catalog::Catalog;
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::restore::cost::ArchiveReads;
@@ -13,9 +13,6 @@ use crate::engine::restore::fetch::WantedSegment;
 use crate::error::{Error, in_words};
 use crate::model::digest::Sha256Hasher;
 use crate::model::{ArchiveId, LedgerId, Sha256};
-
-/// About what a name that is wanted takes in memory, with its place in all lists.
-const NAME_BYTES: u64 = 90;
 
 /// What is extracted, and the frames that have its data.
 #[derive(Debug)]

@@ -22,22 +22,45 @@ pub struct Selection {
     pub bytes: u64,
 }
 
+/// About what a name that is wanted takes in memory, with its place in all lists.
+pub(super) const NAME_BYTES: u64 = 90;
+
+/// About what a regular file takes besides: its place in the lists of files, and one piece.
+const FILE_BYTES: u64 = 64;
+
+/// About what a name takes that was found, and is not selected yet.
+const FOUND_BYTES: u64 = 64;
+
 /// All names of an archive, to find what is in a directory.
 pub struct AllNames<'t> {
     tree: &'t PiecesTree,
     /// By directory and name, if they are in memory.
     names: Option<Vec<NameInTree<'t>>>,
+    /// The most bytes of memory that what is found or selected may take.
+    room: u64,
+}
+
+/// Why names can't be selected.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    /// They take too much memory.
+    #[error("they take more than {0} bytes of memory")]
+    TooMany(u64),
+    /// The tree can't be read.
+    #[error(transparent)]
+    Tree(#[from] TreeFileError),
 }
 
 /// A name in a directory, and what it names.
 type Child<'t> = (Cow<'t, [u8]>, ObjectId);
 
 impl<'t> AllNames<'t> {
-    /// Sorts the names of a tree.
-    pub fn of(tree: &'t PiecesTree) -> Self {
+    /// Sorts the names of a tree. What is found or selected may take so many bytes of memory.
+    pub fn within(tree: &'t PiecesTree, room: u64) -> Self {
         Self {
             tree,
             names: tree.names_in_memory(),
+            room,
         }
     }
 
@@ -46,32 +69,50 @@ impl<'t> AllNames<'t> {
         Ok(self.tree.resolve(path)?.is_some())
     }
 
-    /// Returns what is in a directory, by the bytes of the names.
-    fn children(&self, directory: ObjectId) -> Result<Vec<Child<'t>>, TreeFileError> {
+    /// Returns what is in a directory, by the bytes of the names. So many bytes of memory are taken already.
+    fn children(&self, directory: ObjectId, taken: u64) -> Result<Vec<Child<'t>>, SelectError> {
+        let most = self.room.saturating_sub(taken) / FOUND_BYTES;
         let Some(names) = &self.names else {
-            let names = self.tree.names_on_disk(directory)?.into_iter();
+            let names = self.tree.names_on_disk(directory, most.saturating_add(1))?;
+            if names.len() as u64 > most {
+                return Err(SelectError::TooMany(self.room));
+            }
+            let names = names.into_iter();
             let names = names.map(|(name, object)| (Cow::Owned(name), object));
             return Ok(names.collect());
         };
         let begin = names.partition_point(|(it, _, _)| *it < directory);
         let end = names.partition_point(|(it, _, _)| *it <= directory);
-        let names = names[begin..end].iter();
+        let names = &names[begin..end];
+        if names.len() as u64 > most {
+            return Err(SelectError::TooMany(self.room));
+        }
+        let names = names.iter();
         let names = names.map(|(_, name, object)| (Cow::Borrowed(*name), *object));
         Ok(names.collect())
     }
 
     /// Returns the paths that a pattern matches, and of those none that is below another one.
-    pub fn matching(&self, pattern: &[u8]) -> Result<Vec<Vec<u8>>, TreeFileError> {
+    pub fn matching(&self, pattern: &[u8]) -> Result<Vec<Vec<u8>>, SelectError> {
         let glob = Glob::new(pattern);
         let mut found = Vec::new();
         let mut left = vec![(ObjectId::ROOT, Vec::new())];
+        // What both lists have ever had, which is more than they have at a time.
+        let mut taken = 0;
         while let Some((directory, above)) = left.pop() {
-            for (name, object) in self.children(directory)? {
+            for (name, object) in self.children(directory, taken)? {
                 let path = joined(&above, &name);
+                let bytes = FOUND_BYTES + path.len() as u64;
                 if glob.matches(&path) {
                     found.push(path);
                 } else if self.tree.kind_of(object)? == FileType::Directory {
                     left.push((object, path));
+                } else {
+                    continue;
+                }
+                taken += bytes;
+                if taken > self.room {
+                    return Err(SelectError::TooMany(self.room));
                 }
             }
         }
@@ -81,7 +122,7 @@ impl<'t> AllNames<'t> {
 
     /// Selects these paths, which the tree must have, each with all that is below it, in the directories that lead to them.
     /// The root alone means all that is in it.
-    pub fn select(&self, paths: &[Vec<u8>]) -> Result<Selection, TreeFileError> {
+    pub fn select(&self, paths: &[Vec<u8>]) -> Result<Selection, SelectError> {
         let mut selecting = Selecting::new(self);
         let wanted: BTreeSet<&[u8]> = paths.iter().map(Vec::as_slice).collect();
         let mut last: Option<&[u8]> = None;
@@ -94,7 +135,7 @@ impl<'t> AllNames<'t> {
             }
             last = Some(path);
             if path.is_empty() {
-                for (name, object) in self.children(ObjectId::ROOT)? {
+                for (name, object) in self.children(ObjectId::ROOT, 0)? {
                     selecting.add_tree(None, name, object)?;
                 }
                 break;
@@ -109,7 +150,7 @@ impl<'t> AllNames<'t> {
                     return Ok(selecting.selection);
                 };
                 let name = &path[begin..begin + slash];
-                let number = selecting.add(parent, name.into(), object, true);
+                let number = selecting.add(parent, name.into(), object, true)?;
                 way.push((directory, number));
                 (begin, parent) = (begin + slash + 1, Some(number));
             }
@@ -121,7 +162,7 @@ impl<'t> AllNames<'t> {
     }
 
     /// Selects what a path names, which the tree must have, under another name and without the directories that lead to it.
-    pub fn select_as(&self, path: &[u8], name: &[u8]) -> Result<Selection, TreeFileError> {
+    pub fn select_as(&self, path: &[u8], name: &[u8]) -> Result<Selection, SelectError> {
         let mut selecting = Selecting::new(self);
         if let Some(object) = self.tree.resolve(path)? {
             selecting.add_tree(None, Cow::Borrowed(name), object)?;
@@ -135,6 +176,8 @@ struct Selecting<'n, 't> {
     selection: Selection,
     /// Files that were met and have more names than one.
     seen: HashSet<ObjectId>,
+    /// About how many bytes it takes.
+    taken: u64,
 }
 
 impl<'n, 't> Selecting<'n, 't> {
@@ -143,6 +186,7 @@ impl<'n, 't> Selecting<'n, 't> {
             names,
             selection: Selection::default(),
             seen: HashSet::new(),
+            taken: 0,
         }
     }
 
@@ -152,7 +196,8 @@ impl<'n, 't> Selecting<'n, 't> {
         name: Box<[u8]>,
         object: ObjectId,
         on_the_way: bool,
-    ) -> u32 {
+    ) -> Result<u32, SelectError> {
+        self.take(NAME_BYTES + name.len() as u64)?;
         let number = u32::try_from(self.selection.entries.len()).expect("memory has no more");
         self.selection.entries.push(ExtractEntry {
             parent,
@@ -160,7 +205,15 @@ impl<'n, 't> Selecting<'n, 't> {
             object,
             is_on_the_way: on_the_way,
         });
-        number
+        Ok(number)
+    }
+
+    fn take(&mut self, bytes: u64) -> Result<(), SelectError> {
+        self.taken += bytes;
+        if self.taken > self.names.room {
+            return Err(SelectError::TooMany(self.names.room));
+        }
+        Ok(())
     }
 
     /// Adds an entry, and all that is below it.
@@ -169,22 +222,34 @@ impl<'n, 't> Selecting<'n, 't> {
         parent: Option<u32>,
         name: Cow<'c, [u8]>,
         object: ObjectId,
-    ) -> Result<(), TreeFileError>
+    ) -> Result<(), SelectError>
     where
         't: 'c,
     {
         let tree = self.names.tree;
-        let mut left: Vec<(Option<u32>, Cow<'c, [u8]>, ObjectId)> = vec![(parent, name, object)];
-        while let Some((parent, name, object)) = left.pop() {
-            let number = self.add(parent, name.into_owned().into(), object, false);
+        // The names that are left in each directory on the way, and its number.
+        let mut left = vec![(parent, vec![(name, object)].into_iter())];
+        while let Some((parent, names)) = left.last_mut() {
+            let parent = *parent;
+            let next = names.next();
+            if names.len() == 0 {
+                left.pop();
+            }
+            let Some((name, object)) = next else {
+                continue;
+            };
+            let number = self.add(parent, name.into_owned().into(), object, false)?;
             let (kind, size, has_other_names) = tree.facts_of(object)?;
             match kind {
                 FileType::Directory => {
-                    let children = self.names.children(object)?.into_iter().rev();
-                    left.extend(children.map(|(name, object)| (Some(number), name, object)));
+                    let children = self.names.children(object, self.taken)?;
+                    // Each is counted when its turn comes.
+                    left.push((Some(number), children.into_iter()));
                 }
                 FileType::RegularFile if !has_other_names || self.seen.insert(object) => {
-                    self.selection.bytes += size;
+                    self.take(FILE_BYTES)?;
+                    // Sizes in hostile contents may add up to anything.
+                    self.selection.bytes = self.selection.bytes.saturating_add(size);
                     self.selection.files.push(object);
                 }
                 _ => {}

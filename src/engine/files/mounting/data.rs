@@ -217,7 +217,7 @@ impl<'m, 'a> MountedData<'m, 'a> {
             ReadChain::of_plan_within(limit, of, &plan, identities, &catalog, self.context)?;
         let weight = if chain.tree.is_on_disk() {
             // It takes little memory, but the disk is not without end either.
-            most / MOST_ON_DISK
+            chain.tree.memory().max(most / MOST_ON_DISK)
         } else {
             chain.tree.memory()
         };

@@ -13,6 +13,12 @@ pub enum PiecesError {
         /// The limit.
         limit: u64,
     },
+    /// What is known of segments would take most of the memory that all files may.
+    #[error("the tables of segments need most of {limit} bytes of memory")]
+    NoRoom {
+        /// The limit.
+        limit: u64,
+    },
     /// A clone from a file that is not there, or beyond its end.
     #[error("a clone from `{}`, which has no such range", path.escape_ascii())]
     NoCloneSource {

@@ -69,13 +69,14 @@ impl TreeStore {
         }
     }
 
-    /// Returns the names in a directory, by their bytes, of a tree that is in a file.
+    /// Returns the names in a directory, by their bytes and at most so many, of a tree that is in a file.
     pub(super) fn read_names_in(
         &self,
         directory: ObjectId,
+        most: u64,
     ) -> Result<Vec<(Vec<u8>, ObjectId)>, TreeFileError> {
         match &self.file {
-            Some(stored) => lock(stored).file.names_in(directory),
+            Some(stored) => lock(stored).file.names_in(directory, most),
             None => Ok(Vec::new()),
         }
     }

@@ -44,7 +44,7 @@ pub(super) struct TreeStore {
     pub(super) xattrs: XattrTable,
     /// What it takes in memory, about.
     memory: u64,
-    limit: u64,
+    pub(super) limit: u64,
     places: TreeFilePlaces,
     pub(super) file: Option<Mutex<StoredTree>>,
 }
@@ -137,7 +137,7 @@ impl TreeStore {
         (self.limit / FILE_CACHE.0).clamp(LEAST_CACHE, FILE_CACHE.1)
     }
 
-    fn write_out(&mut self) -> Result<(), PiecesError> {
+    pub(super) fn write_out(&mut self) -> Result<(), PiecesError> {
         if self.file.is_none() {
             let file = self.places.make(self.file_cache())?;
             self.file = Some(Mutex::new(StoredTree { file, last: None }));

@@ -179,7 +179,7 @@ fn read(store: &TreeStore, object: ObjectId) -> Said {
 
 fn names_in(store: &TreeStore, directory: ObjectId) -> Vec<(Vec<u8>, ObjectId)> {
     if store.is_on_disk() {
-        return store.read_names_in(directory).unwrap();
+        return store.read_names_in(directory, u64::MAX).unwrap();
     }
     let names = store.names().filter(|(it, _, _)| *it == directory);
     let mut names: Vec<_> = names

@@ -32,7 +32,12 @@ pub struct PiecesTree {
     pub(super) send_parent: Option<Uuid>,
     /// Inodes up to this one are the send parent's.
     parent_inodes: usize,
+    /// Bytes of the limit that something else has taken.
+    taken: u64,
 }
+
+/// The part of the limit that something else may take.
+const PART_TO_TAKE: (u64, u64) = (3, 4);
 
 /// The data of a file: where it lies.
 #[derive(Debug)]
@@ -56,7 +61,29 @@ impl PiecesTree {
             own: None,
             send_parent: None,
             parent_inodes: 0,
+            taken: 0,
         }
+    }
+
+    /// Takes so many bytes of the limit for something else, before the next stream or after the last. What is too much then
+    /// goes to the file.
+    pub(in crate::engine) fn take_room(&mut self, bytes: u64) -> Result<(), PiecesError> {
+        let limit = self.store.limit + self.taken;
+        self.taken += bytes;
+        if self.taken > limit / PART_TO_TAKE.1 * PART_TO_TAKE.0 {
+            return Err(PiecesError::NoRoom { limit });
+        }
+        self.store.limit = limit - self.taken;
+        if self.store.memory() > self.store.limit {
+            self.to_disk()?;
+        }
+        Ok(())
+    }
+
+    /// Writes all of it to the file, between streams or after the last.
+    pub(in crate::engine) fn to_disk(&mut self) -> Result<(), PiecesError> {
+        self.store.write_out()?;
+        self.store.settle()
     }
 
     /// Prepares for the stream of an archive, which is built on what the tree has: `archive` is its place in the chain.
@@ -73,9 +100,9 @@ impl PiecesTree {
         self.store.settle()
     }
 
-    /// Returns about how many bytes of memory it takes.
+    /// Returns about how many bytes of memory it takes, with those that were taken of its limit.
     pub fn memory(&self) -> u64 {
-        self.store.memory()
+        self.store.memory() + self.taken
     }
 
     /// Returns whether it is in a file, for lack of memory.
@@ -141,12 +168,13 @@ impl PiecesTree {
         Some(names)
     }
 
-    /// Returns the names in a directory, by their bytes, if the tree is in a file.
+    /// Returns the names in a directory, by their bytes and at most so many, if the tree is in a file.
     pub fn names_on_disk(
         &self,
         directory: ObjectId,
+        most: u64,
     ) -> Result<Vec<(Vec<u8>, ObjectId)>, TreeFileError> {
-        self.store.read_names_in(directory)
+        self.store.read_names_in(directory, most)
     }
 
     /// Returns what a path names in the archive that is being made.
