@@ -312,7 +312,12 @@ impl<'a> Work<'a> {
         if kind(&self.directory, OsStr::new(NEW))? != Some(FileType::Directory) {
             return self.rename(RenameFlags::empty());
         }
-        // A directory can't be renamed over a file. What is there goes away with the directory of the copy.
+        self.exchange()
+    }
+
+    /// Puts a copied directory in the place of a file: a directory can't be renamed over one. What was there goes away with the
+    /// directory of the copy.
+    fn exchange(&self) -> Result<(), Errno> {
         let copy = self.identity()?;
         self.rename(RenameFlags::EXCHANGE)?;
         if kind(&self.directory, OsStr::new(NEW))? != Some(FileType::Directory) {
@@ -344,5 +349,67 @@ impl<'a> Work<'a> {
         // What can't be removed is named in the documents; the copy's own error is what counts.
         let _ = clear(&self.directory);
         let _ = rustix::fs::unlinkat(&self.target.directory, &self.name, AtFlags::REMOVEDIR);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A target in a directory, in whose place something else came after it was looked at.
+    fn target(directory: &Path) -> CopyTarget {
+        CopyTarget::find(OsStr::new("any"), Some(&directory.join("target"))).unwrap()
+    }
+
+    fn names(directory: &Path) -> Vec<OsString> {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn a_directory_that_another_user_has_put_in_the_place_of_a_file_stays_there() {
+        let above = tempfile::tempdir().unwrap();
+        let target = target(above.path());
+        let work = Work::make(&target).unwrap();
+        rustix::fs::mkdirat(&work.directory, NEW, Mode::RWXU).unwrap();
+        let theirs = above.path().join("target");
+        fs::create_dir(&theirs).unwrap();
+        fs::write(theirs.join("file"), "theirs").unwrap();
+        assert_eq!(work.exchange(), Err(Errno::ISDIR));
+        work.remove();
+        assert_eq!(fs::read(theirs.join("file")).unwrap(), b"theirs");
+        assert_eq!(names(above.path()), ["target"]);
+    }
+
+    #[test]
+    fn a_file_makes_room_for_a_directory_and_goes() {
+        let above = tempfile::tempdir().unwrap();
+        fs::write(above.path().join("target"), "a file").unwrap();
+        let target = target(above.path());
+        let work = Work::make(&target).unwrap();
+        rustix::fs::mkdirat(&work.directory, NEW, Mode::RWXU).unwrap();
+        work.publish(true).unwrap();
+        work.remove();
+        assert_eq!(names(above.path()), ["target"]);
+        assert!(above.path().join("target").is_dir());
+    }
+
+    #[test]
+    fn what_is_left_of_a_copy_goes_however_deep_it_is_and_whatever_its_modes() {
+        let above = tempfile::tempdir().unwrap();
+        let outside = above.path().join("outside");
+        fs::write(&outside, "stays").unwrap();
+        let target = target(above.path());
+        let work = Work::make(&target).unwrap();
+        let made = above.path().join(&work.name).join(NEW);
+        let deep = made.join("a/".repeat(300));
+        fs::create_dir_all(&deep).unwrap();
+        std::os::unix::fs::symlink(&outside, deep.join("link")).unwrap();
+        rustix::fs::chmod(&made, Mode::empty()).unwrap();
+        work.remove();
+        assert_eq!(names(above.path()), ["outside"]);
+        assert_eq!(fs::read(&outside).unwrap(), b"stays");
     }
 }

@@ -55,3 +55,45 @@ fn is_own(above: &OwnedFd, name: &OsStr, directory: &OwnedFd) -> Result<bool, Er
     Ok(facts(made.st_uid, made.st_mode) != own
         && facts(made.st_uid, made.st_mode) == facts(stat.st_uid, stat.st_mode))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use super::*;
+
+    fn opened(path: &Path) -> OwnedFd {
+        rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
+    }
+
+    #[test]
+    fn only_a_directory_that_nobody_else_can_enter_is_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let above = opened(directory.path());
+        let name = OsStr::new("own");
+        assert!(make_own_directory(&above, name).unwrap().is_some());
+        assert!(matches!(
+            make_own_directory(&above, name),
+            Err(Errno::EXIST)
+        ));
+        assert!(open_own_directory(&above, name).unwrap().is_some());
+        let path = directory.path().join(name);
+        rustix::fs::chmod(&path, Mode::from_raw_mode(0o710)).unwrap();
+        assert!(open_own_directory(&above, name).unwrap().is_none());
+        fs::remove_dir(&path).unwrap();
+        symlink(directory.path(), &path).unwrap();
+        let link = open_own_directory(&above, name);
+        assert!(matches!(link, Err(Errno::LOOP | Errno::NOTDIR)));
+    }
+
+    #[test]
+    fn a_directory_is_empty_or_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = opened(directory.path());
+        assert!(is_empty(&open).unwrap());
+        fs::write(directory.path().join("file"), "").unwrap();
+        assert!(!is_empty(&open).unwrap());
+    }
+}
