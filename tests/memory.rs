@@ -6,6 +6,9 @@
 
 mod common;
 
+#[path = "memory/contents.rs"]
+mod contents;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::Read;

@@ -198,6 +198,11 @@ impl Forger {
         self.put(&key, &self.signed_line(&body, spoil(line)));
     }
 
+    /// The fingerprint of the recipients.
+    pub fn recipients(&self) -> Sha256 {
+        self.recipients.fingerprint(&self.ledger)
+    }
+
     /// Where an entry lies.
     pub fn entry_path(&self, seq: u64) -> PathBuf {
         self.store.join(keys::ledger_entry(&self.source, seq))

@@ -14,6 +14,7 @@ pub mod faults;
 pub mod fed_bucket;
 pub mod fill;
 pub mod forged;
+pub mod forged_contents;
 pub mod formats;
 pub mod lab;
 pub mod lab_contents;
