@@ -1,6 +1,7 @@
 //! Contents that archives get later, from their segments.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coldchain::engine::{AtOnce, ContentsRequest, bring_index_up_to_date, make_contents};
@@ -14,7 +15,7 @@ use super::archiving::nothing_is_lost;
 use super::enumerate;
 use crate::common::faults::{Faults, Mode, Point};
 use crate::common::lab::{Lab, SOURCE};
-use crate::common::two_chains::{OLD, stream_of};
+use crate::common::two_chains::{OLD, prune, stream_of};
 
 /// A machine with two archives that have no contents.
 fn archived() -> Lab {
@@ -51,8 +52,17 @@ fn make(lab: &Lab, faults: &Arc<Faults>) -> Result<usize, Error> {
 
 /// How many contents each archive has in the ledger. Their objects are all there, as they were signed.
 fn attached(lab: &Lab) -> BTreeMap<ArchiveId, usize> {
-    let objects = lab.objects();
     let mut attached = BTreeMap::new();
+    for (archive, _) in attached_objects(lab) {
+        *attached.entry(archive).or_insert(0) += 1;
+    }
+    attached
+}
+
+/// Of each attached contents the archive, and the keys of the objects.
+fn attached_objects(lab: &Lab) -> Vec<(ArchiveId, Vec<String>)> {
+    let objects = lab.objects();
+    let mut attached = Vec::new();
     let entries = objects
         .iter()
         .filter(|(key, _)| key.strip_suffix(".entry").is_some());
@@ -62,14 +72,38 @@ fn attached(lab: &Lab) -> BTreeMap<ArchiveId, usize> {
         };
         for attachment in entry.objects {
             let contents = attachment.contents.expect("nothing else is attached");
-            for (index, record) in (0..).zip(&contents.objects) {
+            let keys = (0..).zip(&contents.objects).map(|(index, record)| {
                 let key = keys::contents(SOURCE, &attachment.archive, index, &record.sha256);
                 assert_eq!(Sha256::of(&objects[&key]), record.sha256, "{key}");
-            }
-            *attached.entry(attachment.archive).or_insert(0) += 1;
+                key
+            });
+            attached.push((attachment.archive, keys.collect()));
         }
     }
     attached
+}
+
+/// The objects of contents that no entry names.
+fn orphaned(lab: &Lab) -> BTreeSet<String> {
+    let attached = attached_objects(lab);
+    let named: BTreeSet<&String> = attached.iter().flat_map(|(_, keys)| keys).collect();
+    let objects = lab.objects().into_keys();
+    objects
+        .filter(|key| key.contains("/contents-") && !named.contains(key))
+        .collect()
+}
+
+/// Prunes a week later: what no entry names goes, and nothing else does. Returns whether there was any.
+fn prune_removes_what_no_entry_names(lab: &Lab) -> bool {
+    let orphans = orphaned(lab);
+    if orphans.is_empty() {
+        return false;
+    }
+    let mut expected = lab.objects();
+    expected.retain(|key, _| !orphans.contains(key));
+    prune(lab, 8, &Faults::none()).unwrap();
+    assert!(lab.objects() == expected, "not only {orphans:?} is gone");
+    true
 }
 
 #[test]
@@ -92,6 +126,7 @@ fn no_fault_while_contents_are_made_loses_anything_and_each_archive_gets_them_on
     let sent: BTreeMap<&str, &[u8]> = (streams.iter())
         .map(|(date, stream)| (*date, stream.as_slice()))
         .collect();
+    let pruned = Cell::new(0);
     enumerate("making contents", &points, |point, mode: Mode| {
         let lab = begin.copy();
         let stored = lab.objects();
@@ -111,6 +146,9 @@ fn no_fault_while_contents_are_made_loses_anything_and_each_archive_gets_them_on
         let done = lab.objects();
         assert_eq!(make(&lab, &Faults::none()).unwrap(), 0);
         assert!(lab.objects() == done, "a third run changes something");
+        if prune_removes_what_no_entry_names(&lab) {
+            pruned.set(pruned.get() + 1);
+        }
         // Last, because it makes a directory that a copy of the machine would not have.
         let (identities, catalog) = (lab.identities(), lab.catalog());
         let indexed = lab.in_context(&Faults::none(), |context| {
@@ -120,4 +158,8 @@ fn no_fault_while_contents_are_made_loses_anything_and_each_archive_gets_them_on
         let indexed = indexed.unwrap();
         assert_eq!((indexed.loaded.len(), indexed.missing.len()), (2, 0));
     });
+    assert!(
+        pruned.get() > 0,
+        "no fault left an object that no entry names"
+    );
 }
