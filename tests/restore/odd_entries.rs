@@ -76,14 +76,19 @@ fn an_entry_that_begins_with_something_else_than_an_object_is_passed_over() {
         return;
     }
     let with = |start: &'static [u8]| move |line: Vec<u8>| [start, &line].concat();
-    for start in [&b"\xef\xbb\xbf"[..], b"\x1e", b" ", b"[]"] {
+    for (start, shown) in [
+        (&b"\xef\xbb\xbf"[..], "ef bb bf"),
+        (b"\x1e", "1e 7b 22"),
+        (b" ", "20 7b 22"),
+        (b"[]", "5b 5d 7b"),
+    ] {
         let (machine, forger, id) = archived();
         forger.append_spoiled(contents(id), with(start));
         let said = String::from_utf8(restored(&machine).stderr).unwrap();
-        assert!(
-            said.contains("entry 3 is signed, but coldchain writes no such entry"),
-            "{said}"
+        let says = format!(
+            "entry 3 is signed, but coldchain writes no such entry: it begins with {shown} in place of {{"
         );
+        assert!(said.contains(&says), "{said}");
     }
     // An archive too, whose entry the script reads once more at its end.
     let (machine, forger, _) = archived();
