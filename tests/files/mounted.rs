@@ -1,12 +1,14 @@
 //! Archives as a filesystem, mounted by the program: what other programs find in it.
 
 mod ends;
+mod hostile_contents;
 mod hostile_index;
 mod meanwhile;
 mod others;
 mod places;
 mod readers;
 mod refused;
+mod silent;
 mod whole;
 
 use std::path::{Path, PathBuf};

@@ -12,7 +12,7 @@ use crate::common::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 use crate::common::stream_builder::StreamBuilder;
 
 const FULL: [u8; 16] = *b"uuid of the full";
-const INCREMENTAL: [u8; 16] = *b"uuid of the incr";
+pub(crate) const INCREMENTAL: [u8; 16] = *b"uuid of the incr";
 
 /// Bytes of a write command.
 const STEP: usize = 48 << 10;

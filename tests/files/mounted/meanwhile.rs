@@ -16,7 +16,7 @@ use crate::extract_command::archived::Archived;
 
 /// Waits until something is so.
 #[track_caller]
-fn await_that(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn await_that(what: &str, is_so: impl Fn() -> bool) {
     let until = Instant::now() + Duration::from_secs(30);
     while !is_so() {
         assert!(Instant::now() < until, "{what}");
