@@ -33,7 +33,7 @@ pub use ending::{LastWork, in_case_of_force, run_is_over};
 /// How long a run may take to end by itself.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a run may take to end whose work was done when it was asked to.
+/// How long a run may take to end whose work is done.
 const GRACE_AFTER_WORK: Duration = Duration::from_secs(1);
 
 /// How long to wait for a killed `btrfs` that is still inside the kernel.
@@ -228,8 +228,7 @@ pub fn let_hooks_run() {
     ending::let_hooks_run(|| OF_THIS_PROCESS.raised().is_some());
 }
 
-/// Says that the work of this run is done, and only a wait is left that nothing depends on. After a signal, the process ends
-/// soon, with success.
+/// Says that the work of this run is done, and only a wait is left that nothing depends on: the process ends soon, with success.
 pub fn work_is_done() {
     if let Some(done) = DONE.get() {
         // The second time says nothing new.
@@ -237,17 +236,24 @@ pub fn work_is_done() {
     }
 }
 
+/// Ends the process, unless it ends by itself before.
+fn end_after_work() -> ! {
+    thread::sleep(GRACE_AFTER_WORK);
+    std::process::exit(0);
+}
+
 fn end(catches: &Receiver<Signal>, is_done: &Receiver<()>, last_words: impl FnOnce(&Error)) {
-    let Ok(first) = catches.recv() else {
+    let first = select! {
+        recv(catches) -> first => first,
+        recv(is_done) -> _ => end_after_work(),
+    };
+    let Ok(first) = first else {
         return;
     };
     ending::stop(|| OF_THIS_PROCESS.raise(first));
     let next = select! {
         recv(catches) -> second => second.map_err(drop),
-        recv(is_done) -> _ => {
-            thread::sleep(GRACE_AFTER_WORK);
-            std::process::exit(0);
-        }
+        recv(is_done) -> _ => end_after_work(),
         default(GRACE) => Err(()),
     };
     let second = match next {

@@ -120,7 +120,7 @@ fn prepare(at: &Path, config: &Config) -> Result<PathBuf, Error> {
         _ => absolute.canonicalize().map_err(looked)?,
     };
     for (what, within) in taken(config) {
-        if within.canonicalize().is_ok_and(|it| at.starts_with(it)) {
+        if is_within(&at, &within) {
             return Err(MountError::Within { at, what, within }.into());
         }
     }
@@ -135,6 +135,16 @@ fn prepare(at: &Path, config: &Config) -> Result<PathBuf, Error> {
         return Err(MountError::NotEmpty(at).into());
     }
     Ok(at)
+}
+
+/// Whether a path is a directory or lies in it, also where a part of that is mounted elsewhere.
+fn is_within(path: &Path, directory: &Path) -> bool {
+    let which = |path: &Path| {
+        let stat = rustix::fs::stat(path).ok()?;
+        Some((stat.st_dev, stat.st_ino))
+    };
+    let directory = which(directory);
+    directory.is_some() && path.ancestors().any(|above| which(above) == directory)
 }
 
 /// Returns the directories in which coldchain itself works.

@@ -188,6 +188,37 @@ fn any_one_of_several_hard_links_comes_back_alone() {
 }
 
 #[test]
+fn an_archive_of_a_single_file_has_that_file() {
+    let peers = Peers::new(|home| fs::write(home.join("only"), "lonely").unwrap());
+    let Some(peers) = peers else {
+        return;
+    };
+    assert_eq!(peers.0.run("ls home:").stdout, "only\n");
+    for (to, path) in [("one", &b"only"[..]), ("all", b"/")] {
+        let to = peers.extracted(to, &[path]);
+        let found: Vec<_> = files_below(&to).into_iter().collect();
+        assert_eq!(found, [(to.join("only"), b"lonely".to_vec())]);
+    }
+}
+
+#[test]
+fn a_directory_comes_back_below_itself() {
+    let peers = Peers::new(|home| {
+        fs::create_dir_all(home.join("a/prev")).unwrap();
+        fs::write(home.join("a/file"), "1").unwrap();
+    });
+    let Some(peers) = peers else {
+        return;
+    };
+    let within = peers.0.btrfs().path("home/a/prev");
+    let run = peers.extract(&within, &[b"a"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let found: Vec<_> = files_below(&within).into_keys().collect();
+    assert_eq!(found, [within.join("a/file")]);
+    assert!(within.join("a/prev").is_dir());
+}
+
+#[test]
 fn a_full_stdout_is_an_error() {
     let peers = Peers::new(|home| {
         fs::write(home.join("file"), vec![b'x'; 1 << 20]).unwrap();

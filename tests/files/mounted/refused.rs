@@ -161,3 +161,24 @@ fn another_user_can_mount_too_or_hears_what_is_missing() {
         assert!(!said.contains("fuse.coldchain"), "{said}");
     }
 }
+
+/// A mount that hides the store from itself.
+#[test]
+fn a_directory_of_the_store_that_is_mounted_elsewhere_is_refused() {
+    let Some(machine) = with_file(b"data") else {
+        return;
+    };
+    let (bound, empty) = (machine.path("bound"), machine.path("store/empty"));
+    fs::create_dir(&bound).unwrap();
+    fs::create_dir(&empty).unwrap();
+    let store = machine.path("store");
+    let _unmounted = Unmounted(bound.clone());
+    ran(Command::new("mount").arg("--bind").args([&store, &bound]));
+    for at in ["bound", "bound/empty", "bound/new"] {
+        let run = machine.run(&format!("mount $T/{at} --identity $T/kit"));
+        assert_eq!(run.code, Some(2), "{at}: {run:?}");
+        let says = "it is in the store $T/store";
+        assert!(run.stderr.contains(says), "{at}: {run:?}");
+    }
+    assert!(!store.join("new").exists());
+}

@@ -1,23 +1,33 @@
 //! A store that does not answer: the mount ends all the same.
 
 use std::fs;
-use std::thread;
+use std::process::Command;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::Mounted;
 use super::meanwhile::await_that;
+use super::{Mounted, ran};
 use crate::common::machine::Run;
 use crate::common::s3_server::{Fault, FaultKind, Operation};
 use crate::common::stream_builder::StreamBuilder;
 use crate::extract_command::archived::{Archived, INCREMENTAL};
 
-/// Ends it, which takes less than five seconds, and nothing stays mounted.
+/// Ends it by a signal, which takes less than five seconds, and nothing stays mounted.
 #[track_caller]
 fn ends_soon(mounted: Mounted<'_>, archived: &Archived) -> Run {
+    ends_soon_by(mounted, archived, |mounted| mounted.end_by(Signal::TERM))
+}
+
+#[track_caller]
+fn ends_soon_by<'m>(
+    mounted: Mounted<'m>,
+    archived: &Archived,
+    end: impl FnOnce(Mounted<'m>) -> Run,
+) -> Run {
     let began = Instant::now();
-    let run = mounted.end_by(Signal::TERM);
+    let run = end(mounted);
     let took = began.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}: {run:?}");
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
@@ -38,21 +48,42 @@ fn hang<'a>(archived: &'a Archived, part: &'static str) -> impl Fn() -> bool + u
     }
 }
 
+/// Begins to read a file, whose segment does not come. The thread returns whether that failed.
+fn begin_to_read(mounted: &Mounted<'_>, archived: &Archived) -> JoinHandle<bool> {
+    let file = mounted.date("2024-01-07").join("album/b");
+    // The contents are read before.
+    drop(fs::File::open(&file).unwrap());
+    let hangs = hang(archived, "/000000-");
+    let reader = thread::spawn(move || fs::read(file).is_err());
+    await_that("a segment is asked for", hangs);
+    reader
+}
+
 #[test]
 fn a_signal_ends_it_while_a_read_hangs() {
     let archived = Archived::new("");
     let mounted = Mounted::new(&archived.machine);
-    let file = mounted.date("2024-01-07").join("album/b");
-    // The contents are read before.
-    let open = fs::File::open(&file).unwrap();
-    let hangs = hang(&archived, "/000000-");
-    let reader = thread::spawn(move || {
-        drop(open);
-        fs::read(file).is_err()
-    });
-    await_that("a segment is asked for", hangs);
+    let reader = begin_to_read(&mounted, &archived);
     let run = ends_soon(mounted, &archived);
     assert!(run.stderr.contains("was in use"), "{run:?}");
+    assert!(
+        reader.join().unwrap(),
+        "the program that reads gets an error"
+    );
+}
+
+/// The program stays behind when its mount is gone.
+#[test]
+fn umount_ends_it_while_a_read_hangs() {
+    let archived = Archived::new("");
+    let mounted = Mounted::new(&archived.machine);
+    let reader = begin_to_read(&mounted, &archived);
+    ends_soon_by(mounted, &archived, |mounted| {
+        // Nothing can be unmounted plainly that a program waits for; with `-f` that gets an error.
+        let mut umount = Command::new("umount");
+        ran(umount.args(["-f", "-l"]).arg(archived.path("mnt")));
+        mounted.end()
+    });
     assert!(
         reader.join().unwrap(),
         "the program that reads gets an error"
