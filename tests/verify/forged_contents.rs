@@ -204,8 +204,12 @@ fn another_size_or_place_of_data_is_named_by_a_deep_check_and_shown_by_the_index
         write(stream.mkfile(b"a file"))
     };
     let [own, _] = streams();
-    for (stream, size) in [
-        (with(|it| it.write(b"a file", 1000, &[7; 3000])), "4.0 kB"),
+    for (stream, size, differs) in [
+        (
+            with(|it| it.write(b"a file", 1000, &[7; 3000])),
+            "3.91 KiB",
+            "its list of commands differs",
+        ),
         // As long as the one that was archived.
         (
             with(|it| {
@@ -213,11 +217,17 @@ fn another_size_or_place_of_data_is_named_by_a_deep_check_and_shown_by_the_index
                 let data = vec![7; 3000 - around];
                 it.write(b"a file", 0, &data).truncate(b"a file", 777)
             }),
-            "777",
+            "777 B",
+            // It has one more of them.
+            "its list of commands is longer or shorter",
         ),
     ] {
         assert_eq!(stream.bytes.len(), own.bytes.len());
-        let listed = Forged::of(stream).listed(0);
+        let forged = Forged {
+            differs,
+            ..Forged::of(stream)
+        };
+        let listed = forged.listed(0);
         assert_eq!(listed.code, Some(0), "{listed:?}");
         assert!(listed.stdout.contains(size), "{listed:?}");
     }
