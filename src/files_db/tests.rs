@@ -781,3 +781,29 @@ fn an_index_that_can_t_be_used_is_made_anew() {
     FilesDb::remove(&path).unwrap();
     assert!(!path.exists());
 }
+
+#[test]
+fn what_a_stream_names_and_does_not_change_is_forgotten_again() {
+    let (_directory, _, mut db) = new_index();
+    let mut loading = db.load(archive(0), LoadBase::Nothing).unwrap();
+    let mut made = Vec::new();
+    for number in 0..2000 {
+        let object = loading.create(&node(0o100_644, 300 + number)).unwrap();
+        let name = number.to_string();
+        let linked = loading.link(ObjectId::ROOT, name.as_bytes(), object);
+        linked.unwrap();
+        made.push((name, object));
+    }
+    loading.commit().unwrap();
+    let base = LoadBase::Archive(archive(0).id);
+    let mut loading = db.load(archive(1), base).unwrap().with_memory(20_000);
+    for (name, object) in made {
+        let found = loading.child(ObjectId::ROOT, name.as_bytes()).unwrap();
+        assert_eq!(found, Some(object));
+        loading.node(object).unwrap();
+        loading.cost(object, 30).unwrap();
+        let remembered = loading.remembered();
+        assert!(remembered < 22_000, "{name}: {remembered} bytes");
+    }
+    loading.commit().unwrap();
+}

@@ -252,6 +252,12 @@ impl Loading<'_> {
         self
     }
 
+    /// Returns about how many bytes of memory it takes.
+    #[cfg(test)]
+    pub(in crate::files_db) fn remembered(&self) -> usize {
+        self.cache.bytes()
+    }
+
     /// Writes what is in memory, if that is too much.
     fn make_room(&mut self) -> Result<(), FilesDbError> {
         if self.cache.bytes() > self.most_bytes {
