@@ -28,7 +28,7 @@ use crate::seal::SealError;
 
 mod ending;
 
-pub use ending::{LastWork, in_case_of_force, run_is_over};
+pub use ending::{LastWork, end_after_panic, in_case_of_force, run_is_over};
 
 /// How long a run may take to end by itself.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -276,7 +276,7 @@ fn work_on(first: Signal, catches: &Receiver<Signal>) -> Option<Signal> {
     thread::Builder::new()
         .name("hooks".to_owned())
         .spawn(move || {
-            work(first);
+            work(&Error::Interrupted(first));
             drop(done);
         })
         .ok()?;

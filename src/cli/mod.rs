@@ -77,7 +77,7 @@ const EXIT_CODES: &str = "\
     Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another run holds the lock · \
     4 archived or extracted, but something after that failed or was not kept · 5 segments are thawing, run again later · 6 integrity · \
     7 chain broken · 8 a program or privilege is missing or too old · 9 overdue (`status --check`) · 10 several sources, some failed · \
-    130 stopped by SIGINT · 143 stopped by SIGTERM. An unknown code is a failure.";
+    101 a fault of coldchain · 130 stopped by SIGINT · 143 stopped by SIGTERM. An unknown code is a failure.";
 
 /// What applies to every command.
 #[derive(Debug, Args)]

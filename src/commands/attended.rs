@@ -13,7 +13,6 @@ use crate::config::{Config, Source};
 use crate::error::Error;
 use crate::hooks::{Hook, HookEvent, HookFacts, Hooks, RunFacts};
 use crate::interrupt::{self, Interrupt};
-use crate::model::Signal;
 use crate::printing::warn;
 use crate::progress::{Event, Observer};
 
@@ -56,7 +55,7 @@ pub(crate) fn attended<T>(
     let has_last_work = log.is_kept() || !around.hooks.commands.is_empty();
     if has_last_work {
         let around = around.clone();
-        interrupt::in_case_of_force(Box::new(move |signal| around.end_by_force(signal, begun)));
+        interrupt::in_case_of_force(Box::new(move |error| around.end_by_force(error, begun)));
     }
     let before = around.run_hook(Hook::Before, &around.facts);
     let interrupt = Interrupt::of_this_process();
@@ -200,11 +199,11 @@ impl Around {
         }
     }
 
-    /// Concludes a run that a signal could not stop in time. The process ends after this.
-    fn end_by_force(self, signal: Signal, begun: Instant) {
+    /// Concludes a run that a signal could not stop in time, or that panicked. The process ends after this.
+    fn end_by_force(self, error: &Error, begun: Instant) {
         let run = RunFacts {
             seconds: begun.elapsed().as_secs(),
-            ..run_facts::failed(&Error::Interrupted(signal))
+            ..run_facts::failed(error)
         };
         self.conclude(&run, &mut |error| warn(failure_of(&error).error));
     }

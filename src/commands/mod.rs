@@ -81,13 +81,18 @@ use crate::model::SourceName;
 use crate::owned;
 use crate::printing::warn;
 
-/// Runs a command. [`end_run`] reports how it ended, once that is printed.
+/// Runs a command. [`end_run`] reports how it ended, once that is printed. A panic, which has printed where it was, is an
+/// error like others, so that hooks, records and messages have it.
 pub fn run(cli: Cli) -> Result<(), Error> {
     owned::tell_warnings(|warning| warn(warning));
-    run_report::begin(&cli);
-    panic::catch_unwind(AssertUnwindSafe(|| run_command(cli))).unwrap_or_else(|panicked| {
-        run_report::end_in_panic();
-        panic::resume_unwind(panicked)
+    let began = AssertUnwindSafe(|| {
+        run_report::begin(&cli);
+        run_command(cli)
+    });
+    panic::catch_unwind(began).unwrap_or_else(|_| {
+        let error = Error::Panicked;
+        interrupt::end_after_panic(&error);
+        Err(error)
     })
 }
 
@@ -253,11 +258,11 @@ pub(crate) fn activity_log(config: &Config) -> ActivityLog {
     ActivityLog::new(config.log.clone(), config.log_rotation, config.timezone)
 }
 
-/// Makes the log have a line if a signal has to end by force what begins now. [`interrupt::run_is_over`] ends that.
+/// Makes the log have a line if what begins now panics, or has to be ended by force. [`interrupt::run_is_over`] ends that.
 fn record_if_forced((log, command): (&ActivityLog, &str), source: Option<&SourceName>) {
     let (log, command, source) = (log.clone(), command.to_owned(), source.cloned());
-    interrupt::in_case_of_force(Box::new(move |signal| {
-        log.failed(&command, source.as_ref(), &Error::Interrupted(signal));
+    interrupt::in_case_of_force(Box::new(move |error| {
+        log.failed(&command, source.as_ref(), error);
     }));
 }
 

@@ -1,8 +1,8 @@
 //! Records a run and reports it: at every end, also of a run that could not begin.
 //!
 //! A process has one run at most, of one of the commands that are followed. It is recorded when it begins; what came of
-//! each source is added as it ends; the end itself is recorded by whoever ends the process: the command, a signal that it
-//! does not heed, or a panic. Nothing here changes how the run ends.
+//! each source is added as it ends; the end itself is recorded by what ends the process: the command, or a signal that it
+//! does not heed. Nothing here changes how the run ends.
 
 mod announce;
 mod followed;
@@ -11,7 +11,7 @@ mod tell;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use chrono::Utc;
@@ -26,9 +26,6 @@ use crate::model::entry::Timestamp;
 use crate::notify::{self, PingKind};
 use crate::printing;
 use crate::run_records::{NewRun, RunEnd, RunFile, RunRecords, RunningProcess};
-
-/// The exit code of a process whose main thread panicked.
-const PANICKED: u8 = 101;
 
 /// Whether a warning has said that this run can't be recorded.
 static WARNED: AtomicBool = AtomicBool::new(false);
@@ -89,12 +86,7 @@ pub(super) fn begin(cli: &Cli) {
         records.bury_dead(Timestamp(Utc::now()), RunningProcess::is_alive);
         records.begin(new);
     });
-    let start = tell::ping_of(&outputs.notify, command).map(|url| {
-        let (url, id) = (url.to_owned(), id.clone());
-        std::thread::spawn(move || {
-            let _ = tell::warn_if(notify::ping(&url, PingKind::Start, &id, ""));
-        })
-    });
+    let start = tell::ping_of(&outputs.notify, command).and_then(|url| start_ping(url, &id));
     *this_run() = Some(ThisRun {
         id,
         command,
@@ -104,6 +96,17 @@ pub(super) fn begin(cli: &Cli) {
         start,
         sources: Vec::new(),
     });
+}
+
+/// Sends the start ping while the run works. Where no thread can be started for it, the run waits for it.
+fn start_ping(url: &str, id: &str) -> Option<JoinHandle<()>> {
+    let ping = |url: &str, id: &str| {
+        let _ = tell::warn_if(notify::ping(url, PingKind::Start, id, ""));
+    };
+    let (of_thread, run) = (url.to_owned(), id.to_owned());
+    let thread = thread::Builder::new().name("start ping".to_owned());
+    let started = thread.spawn(move || ping(&of_thread, &run));
+    started.map_err(|_| ping(url, id)).ok()
 }
 
 /// Returns a uuid, as Healthchecks.io takes it.
@@ -212,12 +215,6 @@ pub fn end_run(ended: &Result<(), Error>) {
         Err(Error::Answered(ExitCode::Failed)) => end(ExitCode::Failed as u8, None),
         Err(error) => end(error.exit_code() as u8, Some(in_words(error))),
     }
-}
-
-/// Does the same for a run whose main thread panicked.
-pub(super) fn end_in_panic() {
-    let words = "a fault of coldchain: the run panicked; please report it with what it printed";
-    end(PANICKED, Some(words.to_owned()));
 }
 
 fn end(exit_code: u8, error: Option<String>) {

@@ -27,6 +27,8 @@ pub enum ExitCode {
     Overdue = 9,
     /// Several sources or stores, some of them failed.
     SomeSources = 10,
+    /// A fault of coldchain: it panicked. Rust's own code for that.
+    Panicked = 101,
     /// Stopped by SIGINT; what was done is kept.
     Interrupted = 130,
     /// Stopped by SIGTERM; what was done is kept.

@@ -212,6 +212,9 @@ pub enum Error {
     /// A signal stopped the run.
     #[error("interrupted by {0}")]
     Interrupted(Signal),
+    /// The run panicked.
+    #[error("a fault of coldchain: it panicked")]
+    Panicked,
     /// Archives that were due are missing.
     #[error("overdue: {sources}")]
     Overdue {
@@ -360,6 +363,9 @@ impl Error {
             }
             Self::Hook(error) => exit(ExitCode::Failed).hint_of(error.hint()),
             Self::AfterRun { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
+            Self::Panicked => exit(ExitCode::Panicked).hint(
+                "run the same command again to continue: what was done is kept. If it panics again, report what it printed",
+            ),
             Self::Interrupted(signal) => exit((*signal).into()).hint(
                 "run the same command again to continue; what was done is kept, and half-done \
                  work has no effect",

@@ -696,6 +696,7 @@ fn samples() -> Vec<Error> {
             from: date(),
             until: date(),
         }),
+        Error::Panicked,
         Error::Interrupted(Signal::Interrupt),
         Error::Verify(VerifyError::CheckInterrupted(Signal::Interrupt)),
         Error::Verify(VerifyError::NoRoomForDrill {

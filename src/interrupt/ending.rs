@@ -1,14 +1,14 @@
-//! What is still done after a signal, before the process ends: the hooks of the source that was being worked on.
+//! What is still done after a signal or a panic, before the process ends: the hooks of the source that was being worked on.
 //!
 //! A run that a signal stops ends by itself, or is ended by force. Only one of the two may run its hooks.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::model::Signal;
+use crate::error::Error;
 use crate::process;
 
-/// What is done if a run is ended by force.
-pub type LastWork = Box<dyn FnOnce(Signal) + Send>;
+/// What is done if a run is ended by force, or panics. The error says which.
+pub type LastWork = Box<dyn FnOnce(&Error) + Send>;
 
 static ENDING: Mutex<Ending> = Mutex::new(Ending {
     by: EndedBy::Undecided,
@@ -33,7 +33,7 @@ fn ending() -> MutexGuard<'static, Ending> {
     ENDING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says what is to be done if the run that begins now has to be ended by force.
+/// Says what is to be done if the run that begins now has to be ended by force, or panics.
 pub fn in_case_of_force(work: LastWork) {
     ending().work = Some(work);
 }
@@ -42,10 +42,24 @@ pub fn in_case_of_force(work: LastWork) {
 pub fn run_is_over() {
     let mut ending = ending();
     ending.work = None;
+    drop(unless_forced(ending));
+}
+
+/// Does not return while the run is being ended by force, because the process ends.
+fn unless_forced(mut ending: MutexGuard<'static, Ending>) -> MutexGuard<'static, Ending> {
     while ending.by == EndedBy::Force {
         drop(ending);
         std::thread::park();
         ending = self::ending();
+    }
+    ending
+}
+
+/// Does what the run has left to do that has panicked. If it is just being ended by force, this does not return.
+pub fn end_after_panic(error: &Error) {
+    let work = unless_forced(ending()).work.take();
+    if let Some(work) = work {
+        work(error);
     }
 }
 

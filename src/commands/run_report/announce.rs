@@ -285,6 +285,7 @@ fn meaning(code: Option<u8>) -> String {
         (ExitCode::Missing, "a program or privilege is missing"),
         (ExitCode::Overdue, "overdue"),
         (ExitCode::SomeSources, "some sources failed"),
+        (ExitCode::Panicked, "a fault of coldchain: it panicked"),
         (ExitCode::Interrupted, "SIGINT"),
         (ExitCode::Terminated, "SIGTERM"),
     ];

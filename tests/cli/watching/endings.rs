@@ -2,10 +2,13 @@
 
 use std::fs;
 
+use chrono::{Days, Utc};
 use rustix::process::Signal;
 
 use super::{Watched, full, today};
-use crate::common::machine::Run;
+use crate::common::loopfs::real_btrfs_available;
+use crate::common::machine::{Machine, Run};
+use crate::common::stub::write_script;
 
 /// Checks that everything says how the last run of a command has ended for `home`.
 #[track_caller]
@@ -239,4 +242,105 @@ fn a_store_that_is_gone_and_a_cold_one_are_reported() {
     ends(&machine.run("init --kit $T/kit --quiet"), 0);
     ends(&machine.run("copy home --to second --yes"), 5);
     said(&watched, "copy", 5);
+}
+
+#[test]
+fn a_chain_that_can_no_longer_be_brought_back_is_reported() {
+    let watched = Watched::new();
+    let machine = &watched.machine;
+    let schedule = "\n[schedule]\nmax_incrementals = 0\nexpire_after_days = 1\n";
+    watched.configure("", schedule);
+    let ago = |days| Utc::now().date_naive() - Days::new(days);
+    let (old, new) = (ago(30).to_string(), ago(2).to_string());
+    for (date, uuid) in [(&old, 1), (&new, 2)] {
+        let run = machine.run_with(&format!("decide {date} --full"), &full(date, uuid));
+        ends(&run, 0);
+    }
+    let retired = machine.run("list --all").stdout;
+    assert!(
+        retired.contains(&format!("chain of {old}  retired, ")),
+        "{retired}"
+    );
+    for segment in machine.objects(".zst.age") {
+        if segment.to_string_lossy().contains(&old) {
+            fs::remove_file(segment).unwrap();
+        }
+    }
+    watched.posts.take();
+    ends(&machine.run(&format!("prune home --revive {old}")), 7);
+    said(&watched, "prune", 7);
+}
+
+#[test]
+fn a_program_that_is_too_old_is_reported() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let watched = Watched::of(Machine::with_subvolume(256));
+    let machine = &watched.machine;
+    fs::create_dir(machine.path("bin")).unwrap();
+    write_script(&machine.path("bin/btrfs"), "echo btrfs-progs v5.10");
+    let path = std::env::var("PATH").unwrap();
+    let bin = machine.path("bin");
+    let mut command = machine.command("backup");
+    command.env("PATH", format!("{}:{path}", bin.display()));
+    ends(&machine.run_command(&mut command), 8);
+    said(&watched, "backup", 8);
+    // Put right, it is right everywhere.
+    ends(&machine.run("backup"), 0);
+    said(&watched, "backup", 0);
+}
+
+/// A thread that can't be started makes the program panic. Its first two are those that wait for signals: of the memory
+/// that this process may have, they leave too little for a third.
+fn panics(watched: &Watched, words: &str) -> Run {
+    let program = env!("CARGO_BIN_EXE_coldchain");
+    let words = format!("--as={} {program} {words}", 11_u64 << 29);
+    let mut command = watched.machine.command_of("prlimit", &words);
+    command.env("RUST_MIN_STACK", (2_u64 << 30).to_string());
+    let run = watched.machine.run_command(&mut command);
+    assert!(run.stderr.contains(" panicked at "), "{run:?}");
+    run
+}
+
+#[test]
+fn a_panic_is_reported_as_a_failure_and_hooks_learn_of_it() {
+    let watched = Watched::new();
+    let machine = &watched.machine;
+    let date = today();
+    let decide = format!("decide {date}");
+    ends(&machine.run_with(&decide, &full(&date, 1)), 0);
+    said(&watched, "decide", 0);
+    // Nothing is due any more, and the copy is made by threads.
+    let second = "\n[store.second]\ntype = \"dir\"\npath = \"$T/second\"\n";
+    let hooks = "\n[hooks]\non_success = [\"$T/hook\"]\non_failure = [\"$T/hook\"]\n";
+    let note = "echo $COLDCHAIN_HOOK $COLDCHAIN_RESULT $COLDCHAIN_EXIT_CODE >>$T/noted";
+    write_script(&machine.path("hook"), &machine.fill(note));
+    fs::create_dir(machine.path("second")).unwrap();
+    watched.configure("", &format!("{second}{hooks}"));
+    let config = fs::read_to_string(machine.path("config.toml")).unwrap();
+    let copied = "store = \"disk\"\ncopies = [\"second\"]\n";
+    machine.write_config(&config.replacen("store = \"disk\"\n", copied, 1));
+    let run = panics(&watched, &decide);
+    ends(&run, 101);
+    let error = "error: a fault of coldchain: it panicked\nhint: run the same command again";
+    assert!(run.stderr.contains(error), "{run:?}");
+    said(&watched, "decide", 101);
+    let status = watched.status();
+    let source = &status["sources"][0];
+    assert_eq!(source["runs"][0]["exit_code"], 101, "{status}");
+    let alarms = source["alarms"].as_array().unwrap();
+    let failed = alarms.iter().find(|it| it["kind"] == "run-failed");
+    assert_eq!(failed.unwrap()["urgency"], "critical");
+    let noted = || fs::read_to_string(machine.path("noted")).unwrap();
+    assert_eq!(noted(), "on_failure failed 101\n");
+
+    let json = panics(&watched, "copy home --to second --yes --json");
+    let error = json.stderr.lines().last().unwrap();
+    let error: serde_json::Value = serde_json::from_str(error).unwrap();
+    assert_eq!(error["error"]["code"], 101, "{json:?}");
+    said(&watched, "copy", 101);
+    // What it had begun does no harm.
+    ends(&machine.run(&decide), 0);
+    assert!(noted().ends_with("\non_success nothing-due 0\n"));
 }

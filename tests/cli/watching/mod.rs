@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::common::machine::{Machine, fed_config};
+use crate::common::machine::{LIVE_CONFIG, Machine, fed_config};
 use crate::common::stream_builder::StreamBuilder;
 
 /// A request that was posted: its path with the query, and the body.
@@ -123,7 +123,10 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) fn new() -> Self {
-        let machine = Machine::fed(None);
+        Self::of(Machine::fed(None))
+    }
+
+    pub(crate) fn of(machine: Machine) -> Self {
         let watched = Self {
             machine,
             posts: PostBox::new(),
@@ -144,10 +147,13 @@ impl Watched {
             posts.url("backup"),
             posts.url("hook"),
         );
-        let text = format!(
-            "{top}\nmetrics = \"$T/m.prom\"\nlog = \"$T/log\"\n{}{notify}{end}",
+        let config = if self.machine.has_btrfs() {
+            LIVE_CONFIG.to_owned()
+        } else {
             fed_config()
-        );
+        };
+        let text =
+            format!("{top}\nmetrics = \"$T/m.prom\"\nlog = \"$T/log\"\n{config}{notify}{end}");
         self.machine.write_config(&text);
     }
 
