@@ -4,6 +4,7 @@ mod alarms;
 mod endings;
 mod goldens;
 mod messages;
+mod metrics_file;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
