@@ -1,7 +1,6 @@
 //! Checks the programs and privileges that are needed: where `btrfs` is, and how old it is.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -59,7 +58,7 @@ impl Tools {
             // come from there.
             .filter(|directory| directory.is_absolute())
             .map(|directory| directory.join("btrfs"))
-            .find(|file| is_executable(file))
+            .find(|file| process::is_program(file))
             .ok_or_else(|| BtrfsError::NoProgram {
                 path: path.to_string_lossy().into_owned(),
             })?;
@@ -137,11 +136,6 @@ pub fn needs(protocol: Protocol) -> (Version, &'static str) {
         Protocol::V2 => (OLDEST_FOR_VERSION_TWO, "send streams of version 2"),
         Protocol::CompressedData => (OLDEST_FOR_COMPRESSED_DATA, "compressed data"),
     }
-}
-
-fn is_executable(file: &Path) -> bool {
-    file.metadata()
-        .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 /// Returns the kernel's release, as `uname -r` prints it. It is recorded because the kernel makes the stream.

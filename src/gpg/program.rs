@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -60,15 +60,11 @@ impl Gpg {
     }
 
     fn find_in(path: &OsStr, home: Option<&Path>) -> Result<Self, GpgError> {
-        let is_program = |file: &PathBuf| {
-            file.metadata()
-                .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-        };
         let program = env::split_paths(path)
             // An empty entry means the current directory, from which root starts nothing.
             .filter(|directory| directory.is_absolute())
             .map(|directory| directory.join("gpg"))
-            .find(is_program)
+            .find(|file| process::is_program(file))
             .ok_or_else(|| GpgError::NoProgram {
                 path: path.to_string_lossy().into_owned(),
             })?;
@@ -95,6 +91,22 @@ impl Gpg {
             home: home.transpose()?,
             owner,
         })
+    }
+
+    /// Returns the path of the program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Returns the version that it prints, which shows that it can be run.
+    pub fn version(&self) -> Result<String, GpgError> {
+        let mut command = self.command();
+        command.arg("--version");
+        let printed = process::run(command, GPG, "print its version")?;
+        let printed = String::from_utf8_lossy(&printed);
+        let first = printed.lines().next().unwrap_or_default();
+        let version = first.rsplit(' ').next().unwrap_or_default();
+        Ok(version.to_owned())
     }
 
     /// Returns where it keeps its keys, for messages.

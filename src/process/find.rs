@@ -1,7 +1,7 @@
 //! Finds programs.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where systems have programs. Under cron, `$PATH` may lack these directories.
 const SYSTEM: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -14,8 +14,11 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         // An empty entry means the current directory, from which root starts nothing.
         .filter(|directory| directory.is_absolute())
         .map(|directory| directory.join(name))
-        .find(|file| {
-            file.metadata()
-                .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-        })
+        .find(|file| is_program(file))
+}
+
+/// Returns whether a file can be run as a program.
+pub(crate) fn is_program(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }

@@ -14,7 +14,7 @@ mod timers;
 pub(crate) use children::{admit_children, enter};
 pub use children::{await_end_of_children, end_children};
 pub use error::ProcessError;
-pub(crate) use find::find_program;
+pub(crate) use find::{find_program, is_program};
 pub(crate) use running::{Program, Running, run};
 pub(crate) use session::in_own_session;
 pub(crate) use sleep_inhibitor::SleepInhibitor;
