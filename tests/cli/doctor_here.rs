@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -15,16 +16,16 @@ use crate::common::stub::write_script;
 use crate::prompts::Terminal;
 
 /// An identity that nobody has.
-const SPARE: &str = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg";
+pub(crate) const SPARE: &str = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg";
 
 /// A machine in order: two recipients, a kit elsewhere, and a timer that systemd starts.
-struct Orderly {
-    machine: Machine,
+pub(crate) struct Orderly {
+    pub(crate) machine: Machine,
     kit: tempfile::TempDir,
 }
 
 impl Orderly {
-    fn of(machine: Machine, config: &str) -> Self {
+    pub(crate) fn of(machine: Machine, config: &str) -> Self {
         let kit = tempfile::tempdir().unwrap();
         fs::copy(machine.path("kit"), kit.path().join("kit")).unwrap();
         fs::remove_file(machine.path("kit")).unwrap();
@@ -53,7 +54,19 @@ impl Orderly {
     }
 
     fn run(&self, words: &str) -> Run {
-        let mut command = self.machine.command(words);
+        self.run_by(self.machine.command(words))
+    }
+
+    /// Runs `doctor --offline` by a shell script, which finds it as `$0` and its words as `$@`.
+    pub(crate) fn run_in(&self, script: &str) -> Run {
+        let mut command = self.machine.command_of("unshare", "--mount /bin/sh -c");
+        command.arg(self.machine.fill(script));
+        command.arg(env!("CARGO_BIN_EXE_coldchain"));
+        command.args(["doctor", "--offline"]);
+        self.run_by(command)
+    }
+
+    fn run_by(&self, mut command: Command) -> Run {
         let path = std::env::var("PATH").unwrap();
         let bin = self.machine.path("bin");
         command.env("PATH", format!("{}:{path}", bin.display()));
@@ -68,21 +81,13 @@ impl Orderly {
 
     /// The one line of a subject in a section: its mark and its text.
     #[track_caller]
-    fn finds(&self, section: &str, subject: &str, mark: &str, text: &str, code: i32) {
+    pub(crate) fn finds(&self, section: &str, subject: &str, mark: &str, text: &str, code: i32) {
         let run = self.run("doctor --offline");
-        let lines = run.stdout.lines();
-        let mut lines = lines.skip_while(|line| *line != section).skip(1);
-        let found = lines
-            .by_ref()
-            .take_while(|line| line.starts_with("  "))
-            .filter(|line| line.starts_with(&format!("  {mark:4}  {subject} ")))
-            .any(|line| line.contains(text));
-        assert!(found, "{section}, {mark} {subject}: {text}\n{}", run.stdout);
-        assert_eq!(run.code, Some(code), "{run:?}");
+        found(&run, section, subject, (mark, text), code);
     }
 
     #[track_caller]
-    fn warns(&self, section: &str, subject: &str, text: &str) {
+    pub(crate) fn warns(&self, section: &str, subject: &str, text: &str) {
         self.finds(section, subject, "warn", text, 0);
         let quiet = self.run("doctor --offline --quiet");
         assert!(quiet.stdout.contains(text), "{quiet:?}");
@@ -91,7 +96,27 @@ impl Orderly {
     }
 }
 
-fn set_mode(path: &Path, mode: u32) {
+/// Checks that an answer has a line of a subject in a section, with that mark and text.
+#[track_caller]
+pub(crate) fn found(
+    run: &Run,
+    section: &str,
+    subject: &str,
+    (mark, text): (&str, &str),
+    code: i32,
+) {
+    let lines = run.stdout.lines();
+    let mut lines = lines.skip_while(|line| *line != section).skip(1);
+    let found = lines
+        .by_ref()
+        .take_while(|line| line.starts_with("  "))
+        .filter(|line| line.starts_with(&format!("  {mark:4}  {subject} ")))
+        .any(|line| line.contains(text));
+    assert!(found, "{section}, {mark} {subject}: {text}\n{}", run.stdout);
+    assert_eq!(run.code, Some(code), "{run:?}");
+}
+
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 

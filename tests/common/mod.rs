@@ -25,6 +25,7 @@ pub mod loopfs;
 pub mod machine;
 pub mod memory_tree;
 pub mod passphrase;
+pub mod received;
 pub mod replicated;
 pub mod rng;
 pub mod s3_server;

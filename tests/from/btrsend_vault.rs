@@ -330,6 +330,37 @@ fn three_blobs_of_an_old_btrsend_are_imported_and_restored_equal() {
 }
 
 #[test]
+fn doctor_looks_for_gpg_while_something_imported_is_left() {
+    let old = OldBtrsend::fed();
+    old.store(DATES[0], None, &old.blob(&stream(1, None)));
+    let doctor = || old.run("doctor --offline").stdout;
+    assert!(!doctor().contains("  gpg"), "{}", doctor());
+    assert_eq!(old.import().code, Some(0));
+    let found = doctor();
+    let line = found.lines().find(|line| line.contains("ok    gpg "));
+    let line = line.unwrap_or_else(|| panic!("{found}"));
+    assert!(
+        line.ends_with("; a restore of `btrsend` needs it"),
+        "{line}"
+    );
+    // There may be several paths to the only one.
+    let hidden = "mount --bind /dev/null \"$(realpath \"$(command -v gpg)\")\" && exec \"$0\" doctor --offline";
+    let mut command = old.machine.command_of("unshare", "--mount /bin/sh -c");
+    command.args([hidden, env!("CARGO_BIN_EXE_coldchain")]);
+    let run = old.machine.run_command(&mut command);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let missing = "cannot find the program `gpg` in ";
+    let mut lines = run.stdout.lines();
+    assert!(
+        lines.any(|line| line.contains("warn  gpg ") && line.contains(missing)),
+        "{run:?}"
+    );
+    let deleted = old.run("prune --imported btrsend --yes-delete 1");
+    assert_eq!(deleted.code, Some(0), "{deleted:?}");
+    assert!(!doctor().contains("  gpg"), "{}", doctor());
+}
+
+#[test]
 fn imported_archives_are_deleted_by_their_number_alone() {
     let old = OldBtrsend::fed();
     old.store(DATES[0], None, &old.blob(&stream(1, None)));

@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use super::local_check::{LocalCheck, SectionChecks};
+use super::outputs;
 use crate::config::Config;
 use crate::error::Error;
 use crate::model::shell;
@@ -23,6 +24,8 @@ pub(super) fn checks(config: &Config) -> Vec<LocalCheck> {
             Err(error) => checks.error(&subject, Severity::Failure, &Error::Hook(error)),
         }
     }
+    outputs::metrics(config, &mut checks);
+    outputs::activity_log(config, &mut checks);
     checks.checks()
 }
 

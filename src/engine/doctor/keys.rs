@@ -1,5 +1,7 @@
 //! Checks of recipients, identities, signing keys and the recovery kit.
 
+use std::io::ErrorKind;
+
 use super::local_check::{LocalCheck, SectionChecks};
 use crate::catalog::Catalog;
 use crate::config::Config;
@@ -32,6 +34,17 @@ pub(super) fn checks(
             "recipients",
             format!("{number}, each opens every new archive"),
         ),
+    }
+    let is_closed = std::fs::read_dir(state_dir.path())
+        .is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    if is_closed {
+        let text = format!(
+            "only root and the owner of {} can tell",
+            state_dir.path().display()
+        );
+        checks.unknown("identity", &text);
+        checks.unknown("signing key", &text);
+        return checks.checks();
     }
     let secrets = secrets_in_reach(config);
     for path in &secrets {

@@ -5,6 +5,7 @@ use chrono::NaiveDate;
 use super::local_check::{LocalCheck, SectionChecks};
 use super::programs;
 use crate::btrfs::{self, Confinement, HeldDirectory, Tools};
+use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::engine::context::RunContext;
 use crate::engine::context::clock::local_date;
@@ -19,6 +20,7 @@ const SET_CLOCK: &str = "set the clock, for example with `timedatectl set-ntp tr
 /// Looks at the machine. `newest` is the date of the newest archive of all sources.
 pub(super) fn checks(
     config: &Config,
+    catalog: Option<&Catalog>,
     newest: Option<NaiveDate>,
     context: RunContext<'_>,
 ) -> Vec<LocalCheck> {
@@ -33,6 +35,9 @@ pub(super) fn checks(
     kernel(severity, &mut checks);
     let tools = programs::btrfs(config, severity, &mut checks);
     programs::others(config, &mut checks);
+    if let Some(catalog) = catalog {
+        programs::gpg(catalog, &mut checks);
+    }
     let is_root = user(severity, &mut checks);
     namespaces(config, tools.as_ref().filter(|_| is_root), &mut checks);
     clock(config, newest, context, &mut checks);

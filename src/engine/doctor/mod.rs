@@ -4,6 +4,7 @@ mod config_file;
 mod keys;
 mod local_check;
 mod machine;
+mod outputs;
 mod programs;
 mod repair;
 mod sources;
@@ -43,7 +44,7 @@ pub fn local_checks(config: &Config, context: RunContext<'_>) -> Vec<LocalCheck>
         .iter()
         .filter_map(|it| it.newest())
         .map(|it| it.date);
-    let mut checks = machine::checks(config, newest.max(), context);
+    let mut checks = machine::checks(config, catalog.as_ref().ok(), newest.max(), context);
     checks.extend(config_file::checks(config));
     checks.extend(state::checks(
         config,

@@ -2,11 +2,14 @@
 
 use super::local_check::SectionChecks;
 use crate::btrfs::{Tools, needs};
+use crate::catalog::{Catalog, ImportedArchiveRow, ImportedState};
 use crate::config::Config;
-use crate::error::Error;
-use crate::model::Protocol;
+use crate::engine::import::known::{KnownImport, known_imports};
+use crate::error::{Error, ImportError};
+use crate::gpg::Gpg;
+use crate::model::{Protocol, shell};
 use crate::notify::sendmail;
-use crate::process::find_program;
+use crate::process::{find_program, is_program};
 use crate::rsync::Rsync;
 use crate::store::Severity;
 
@@ -71,14 +74,49 @@ pub(super) fn others(config: &Config, checks: &mut SectionChecks) {
     }
     if config.notify.mail.is_some() {
         let program = sendmail(config.notify.sendmail.as_deref());
-        if program.exists() {
-            checks.fine("sendmail", program.display().to_string());
+        let shown = program.display();
+        if is_program(program) {
+            checks.fine("sendmail", shown.to_string());
+        } else if program.exists() {
+            checks.warning(
+                "sendmail",
+                format!("{shown} is no program that can be run, so no mail can be sent"),
+                format!(
+                    "run `chmod +x {}`, or set `sendmail` in [notify]",
+                    shell::path(program)
+                ),
+            );
         } else {
             checks.warning(
                 "sendmail",
-                format!("{} is missing, so no mail can be sent", program.display()),
+                format!("{shown} is missing, so no mail can be sent"),
                 "install a program that brings it, or set `sendmail` in [notify]",
             );
+        }
+    }
+}
+
+/// Looks at gpg, without which nothing can be restored of what was imported. Which keyring it needs, a restore is told.
+pub(super) fn gpg(catalog: &Catalog, checks: &mut SectionChecks) {
+    // Errors of the catalog are a check of the state directory.
+    let imports = known_imports(catalog).unwrap_or_default();
+    let is_there = |archive: &ImportedArchiveRow| archive.state != ImportedState::Deleted;
+    let needs_it = |import: &&KnownImport| import.archives.iter().any(is_there);
+    let Some(import) = imports.iter().find(needs_it) else {
+        return;
+    };
+    match Gpg::find(None).and_then(|gpg| Ok((gpg.version()?, gpg))) {
+        Ok((version, gpg)) => {
+            let program = gpg.program().display();
+            let name = &import.row.name;
+            checks.fine(
+                "gpg",
+                format!("{version}, {program}; a restore of `{name}` needs it"),
+            );
+        }
+        Err(error) => {
+            let error = ImportError::NoGpg(Box::new(error)).into();
+            checks.error("gpg", Severity::Warning, &error);
         }
     }
 }

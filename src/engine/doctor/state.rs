@@ -10,7 +10,7 @@ use crate::btrfs::Space;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::engine::context::state_dir::StateDir;
-use crate::error::Error;
+use crate::error::{Error, in_words};
 use crate::model::shell;
 use crate::model::size::Bytes;
 use crate::run_records::RunFile;
@@ -39,6 +39,13 @@ pub(super) fn checks(
         return checks.checks();
     };
     directory(state_dir.path(), &found, &mut checks);
+    if let Err(error) = fs::read_dir(state_dir.path()) {
+        // What can't be seen must not be called missing.
+        let error = Error::file("read", state_dir.path(), error);
+        let mend = format!("run it as root, or as the user with uid {}", found.uid());
+        checks.failure("files", in_words(&error), mend);
+        return checks.checks();
+    }
     files(state_dir.path(), &mut checks);
     self::catalog(state_dir, catalog, unread, &mut checks);
     runs(config, &mut checks);
@@ -67,15 +74,8 @@ fn directory(path: &Path, found: &Metadata, checks: &mut SectionChecks) {
 
 /// Looks at the modes of files, and for files that a run left.
 fn files(path: &Path, checks: &mut SectionChecks) {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) => {
-            let error = Error::file("read", path, error);
-            return checks.error("files", Severity::Failure, &error);
-        }
-    };
     let (mut private, mut open) = (0_u64, 0_u64);
-    let mut entries: Vec<_> = entries.flatten().collect();
+    let mut entries: Vec<_> = fs::read_dir(path).into_iter().flatten().flatten().collect();
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let Ok(found) = entry.metadata() else {
