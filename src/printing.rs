@@ -230,6 +230,19 @@ pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Returns how many columns a line of an answer may have: those of a terminal, and elsewhere as many as it needs.
+pub fn stdout_columns() -> usize {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return usize::MAX;
+    }
+    match rustix::termios::tcgetwinsize(&stdout) {
+        // A terminal that does not know its size says 0.
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
+        _ => usize::MAX,
+    }
+}
+
 /// Whether stderr is a terminal.
 pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::attended::attended;
 use super::limited_store::open_store;
 use super::night::{NightRan, after_archive, night, warn_of};
-use super::output::{answer, answer_json, answer_lines, observer};
+use super::output::{answer, answer_json, answer_lines, observer, stdout_columns};
 use super::run_result::run_result;
 use super::target::chosen;
 use super::{
@@ -20,7 +20,7 @@ use crate::engine::{
 use crate::error::{BackupError, Error, in_words};
 use crate::hooks::HookEvent;
 use crate::model::size::Bytes;
-use crate::plan::{DateOverride, Request, describe, snapshots_alone};
+use crate::plan::{DateOverride, Request, snapshots_alone};
 use crate::progress::Event;
 
 pub(super) fn run(args: &Backup, everywhere: &Everywhere) -> Result<(), Error> {
@@ -154,7 +154,7 @@ fn dry_run(
     if everywhere.json {
         answer_json(&plan::to_json(&plans, &[]))
     } else {
-        answer(&describe(&plans))
+        answer(&plan::in_columns(&plans, stdout_columns()))
     }
 }
 

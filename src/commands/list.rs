@@ -2,17 +2,17 @@
 
 pub(super) mod copies;
 pub(super) mod mirrors;
-
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+mod row;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 use super::age::LastVerified;
 use super::file_counts::file_counts;
+use super::fold::push_folded;
 use super::imported::list as imported;
-use super::output::{answer, answer_json, count, sealed_percent};
+use super::output::{answer, answer_json, count, stdout_columns};
 use super::{load_to_read, require_catalog, today};
 use crate::catalog::{self, Catalog, ListedRow};
 use crate::cli::{Everywhere, List};
@@ -23,13 +23,10 @@ use crate::engine::{
 };
 use crate::error::Error;
 use crate::model::archive::ArchiveState;
-use crate::model::size::Bytes;
 use crate::model::{ArchiveId, Line, SourceName};
 use crate::plan::{Chain, ChainExpiry, awaiting_inventory, expiry_dates};
 use crate::progress::Quiet;
-
-/// Why a write can't fail here.
-const NO_FAILURE: &str = "writing to a string does not fail";
+use row::RowWidths;
 
 /// A source for the list.
 pub(crate) struct ListedSource<'a> {
@@ -143,7 +140,8 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
         return answer_json(&document);
     }
     let now = SystemClock.now();
-    let widths = Widths::of(&listed);
+    let columns = stdout_columns();
+    let widths = Widths::of(&listed, columns);
     let mut text = String::new();
     for (at, listed) in listed.iter().enumerate() {
         if at > 0 {
@@ -151,7 +149,7 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
         }
         listed.write_text(&mut text, &widths, now);
     }
-    mirrors::write_further(&mut text, &further, now);
+    mirrors::write_further(&mut text, &further, now, columns);
     for import in &imports {
         imported::write_text(&mut text, import, args.all);
     }
@@ -246,18 +244,17 @@ impl AwaitedInventory {
         }
     }
 
-    fn write_text(&self, text: &mut String) {
+    fn write_text(&self, text: &mut String, columns: usize) {
+        let mut line = |words: String| push_folded(text, &format!("    {words}"), 6, columns);
         if let Some(why) = &self.holds_back {
-            writeln!(text, "    does not expire yet: {}", Line(why)).expect(NO_FAILURE);
+            line(format!("does not expire yet: {}", Line(why)));
         }
         match self.archives {
             0 => {}
-            1 => text.push_str("    1 archive is not in the vault's inventory yet\n"),
-            many => writeln!(
-                text,
-                "    {many} archives are not in the vault's inventory yet"
-            )
-            .expect(NO_FAILURE),
+            1 => line("1 archive is not in the vault's inventory yet".to_owned()),
+            many => line(format!(
+                "{many} archives are not in the vault's inventory yet"
+            )),
         }
     }
 }
@@ -290,26 +287,22 @@ pub(crate) fn archive_state(archive: &ListedRow) -> &'static str {
 struct Widths {
     name: usize,
     store: usize,
-    raw: usize,
-    sealed: usize,
+    row: RowWidths,
 }
 
 impl Widths {
-    fn of(listed: &[ListedSource<'_>]) -> Self {
+    fn of(listed: &[ListedSource<'_>], columns: usize) -> Self {
         let mut widths = Self {
             name: 0,
             store: 0,
-            raw: 0,
-            sealed: 0,
+            row: RowWidths::new(columns),
         };
         let width = |text: &str| text.chars().count();
         for source in listed {
             widths.name = widths.name.max(width(source.name.as_str()));
             widths.store = widths.store.max(width(&source.store_in_words()));
             for archive in source.chains.iter().flat_map(ListedChain::shown) {
-                let column = |bytes| width(&Bytes(bytes).to_string());
-                widths.raw = widths.raw.max(column(archive.raw_bytes));
-                widths.sealed = widths.sealed.max(column(archive.sealed_bytes));
+                widths.row.cover(archive);
             }
         }
         widths
@@ -374,27 +367,35 @@ impl ListedSource<'_> {
             .map(|date| format!("  next slot {date}"))
             .unwrap_or_default();
         let (name, store) = (self.name.as_str(), self.store_in_words());
+        let columns = widths.row.columns;
         let line = format!(
             "{name:0$}  {store:1$}{next_slot}",
             widths.name, widths.store
         );
-        writeln!(text, "{}", line.trim_end()).expect(NO_FAILURE);
+        let line = line.trim_end();
+        if line.chars().count() <= columns {
+            push_folded(text, line, 2, columns);
+        } else {
+            push_folded(text, &format!("{name}  {store}"), 2, columns);
+            push_folded(text, &next_slot, 4, columns);
+        }
+        let mut further = |line: String| push_folded(text, &format!("  {line}"), 4, columns);
         if let Some(moved) = &self.moved {
-            writeln!(text, "  {}", copies::moved_in_words(moved)).expect(NO_FAILURE);
+            further(copies::moved_in_words(moved));
         }
         match (&self.store, self.chains.as_slice()) {
-            (None, _) => text.push_str("  `coldchain snapshots` shows them\n"),
-            (Some(_), []) => text.push_str("  nothing archived yet\n"),
+            (None, _) => further("`coldchain snapshots` shows them".to_owned()),
+            (Some(_), []) => further("nothing archived yet".to_owned()),
             (Some(_), _) => {}
         }
         for chain in &self.chains {
             chain.write_text(text, widths, now, self);
         }
         if let Some(line) = self.unlisted_in_words() {
-            writeln!(text, "  {line}").expect(NO_FAILURE);
+            push_folded(text, &format!("  {line}"), 4, columns);
         }
-        copies::write_text(text, &self.copies, now);
-        mirrors::write_text(text, &self.mirrors, now);
+        copies::write_text(text, &self.copies, now, columns);
+        mirrors::write_text(text, &self.mirrors, now, columns);
     }
 }
 
@@ -460,13 +461,12 @@ impl ListedChain<'_> {
             "complete" | "damaged" => format!(", {}", self.verified.in_words(now)),
             _ => String::new(),
         };
-        writeln!(
-            text,
+        let line = format!(
             "  chain of {}  {}{expiry}{verified}",
             self.id.date, self.state
-        )
-        .expect(NO_FAILURE);
-        self.inventory.write_text(text);
+        );
+        push_folded(text, &line, 4, widths.row.columns);
+        self.inventory.write_text(text, widths.row.columns);
         let mut archives = self.shown().peekable();
         let mut before = None;
         while let Some(archive) = archives.next() {
@@ -496,19 +496,9 @@ impl ListedChain<'_> {
                 Some(places) if places.is_empty() => "  not copied".to_owned(),
                 Some(places) => format!("  {}", Line(places.join(", "))),
             };
-            writeln!(
-                text,
-                "  {branch} {}  {:11}  raw {:>raw$}  sealed {:>sealed$}  {:>5}  {}{damaged}{so_far}{parent}{places}",
-                archive.link.id.date,
-                archive.link.id.kind,
-                Bytes(archive.raw_bytes).to_string(),
-                Bytes(archive.sealed_bytes).to_string(),
-                sealed_percent(archive.sealed_bytes, archive.raw_bytes).unwrap_or_default(),
-                archive_state(archive),
-                raw = widths.raw,
-                sealed = widths.sealed,
-            )
-            .expect(NO_FAILURE);
+            let row = widths.row.line(archive, archive_state(archive));
+            let line = format!("  {branch} {row}{damaged}{so_far}{parent}{places}");
+            push_folded(text, &line, 5, widths.row.columns);
         }
     }
 }

@@ -16,6 +16,7 @@ mod extract;
 mod failure;
 mod file_counts;
 mod find;
+mod fold;
 mod forget;
 mod get;
 mod history;

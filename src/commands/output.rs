@@ -2,7 +2,9 @@
 
 use crate::cli::Everywhere;
 use crate::printing;
-pub(super) use crate::printing::{answer, answer_json, answer_lines, answer_null, answer_path};
+pub(super) use crate::printing::{
+    answer, answer_json, answer_lines, answer_null, answer_path, stdout_columns,
+};
 use crate::progress::{Bars, JsonLines, Observer, Quiet, Verbose};
 
 /// With fewer raw bytes, the headers of a sealed segment weigh more than what compression saves.

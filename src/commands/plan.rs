@@ -3,7 +3,8 @@
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
-use super::output::{answer, answer_json, answer_lines, count};
+use super::fold::push_folded;
+use super::output::{answer, answer_json, answer_lines, count, stdout_columns};
 use super::target::{chosen, day_of};
 use super::{load, today};
 use crate::catalog::Catalog;
@@ -20,8 +21,8 @@ use crate::error::{Error, RequestError};
 use crate::model::size::Bytes;
 use crate::model::{Line, Protocol};
 use crate::plan::{
-    Action, BackupPlan, ChainExpiry, DateOverride, Request, Usd, describe, plan_backup, simulate,
-    snapshots_alone,
+    Action, BackupPlan, ChainExpiry, DateOverride, PlanLine, Request, Usd, plan_backup, plan_lines,
+    simulate, snapshots_alone,
 };
 use crate::printing::{say, warn};
 use crate::progress::Quiet;
@@ -50,7 +51,7 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
     if until.is_some() && !everywhere.verbose {
         plans.retain(BackupPlan::does_something);
     }
-    answer(&describe(&plans))?;
+    answer(&in_columns(&plans, stdout_columns()))?;
     answer_lines(imported.iter().map(imported_in_words))?;
     if plans.len() < nights && !everywhere.quiet {
         say("nights with nothing due are left out; -v shows them");
@@ -59,6 +60,29 @@ pub(super) fn run(args: &Plan, everywhere: &Everywhere) -> Result<(), Error> {
         warnings.iter().for_each(warn);
     }
     Ok(())
+}
+
+/// With less room for it, the text of a plan's line begins below the line.
+const ROOM: usize = 24;
+
+/// Returns what the plans say, as a terminal of so many columns has room for it.
+pub(super) fn in_columns(plans: &[BackupPlan], columns: usize) -> String {
+    let lines = plan_lines(plans);
+    let names = lines.iter().map(|line| line.source.len());
+    // A long name moves its own line alone.
+    let short = names.filter(|name| *name <= columns / 4);
+    let width = short.max().unwrap_or(0);
+    let column = PlanLine::text_column(width);
+    let mut text = String::new();
+    for line in &lines {
+        if column + ROOM <= columns {
+            push_folded(&mut text, &line.in_words(width), column, columns);
+        } else {
+            push_folded(&mut text, &line.head(), 4, columns);
+            push_folded(&mut text, &format!("    {}", line.text), 4, columns);
+        }
+    }
+    text
 }
 
 /// Returns everything that was imported, with its size.

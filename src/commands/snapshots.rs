@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::output::{answer, answer_json, answer_lines, count, observer};
+use super::fold::push_folded;
+use super::output::{answer, answer_json, answer_lines, count, observer, stdout_columns};
 use super::run_result::run_result;
 use super::{activity_log, load, load_for_the_night, recorded};
 use crate::activity_log::LogLine;
@@ -46,15 +47,19 @@ pub(super) fn run(args: &Snapshots, everywhere: &Everywhere) -> Result<(), Error
         return answer_json(&json!({ "sources": sources }));
     }
     let now = SystemClock.now();
+    let columns = stdout_columns();
     let mut text = String::new();
     for (at, looked) in looked.iter().enumerate() {
         if at > 0 {
             text.push('\n');
         }
-        if args.plan {
-            write_plan(&mut text, looked.source, &looked.overview);
+        let lines = if args.plan {
+            plan_lines(looked.source, &looked.overview)
         } else {
-            write_all(&mut text, looked, config.timezone, now);
+            all_lines(looked, config.timezone, now)
+        };
+        for (line, indent) in lines {
+            push_folded(&mut text, &line, indent, columns);
         }
     }
     answer(&text)
@@ -137,7 +142,11 @@ pub(super) fn with_snapshots<'a>(
     }
 }
 
-fn write_all(text: &mut String, looked: &LookedAt<'_>, zone: Tz, now: DateTime<Utc>) {
+/// How far a line below a source's name goes on from the margin, where it is folded.
+const FURTHER: usize = 4;
+
+/// Returns a line for each snapshot, each with the indent of what does not fit into it.
+fn all_lines(looked: &LookedAt<'_>, zone: Tz, now: DateTime<Utc>) -> Vec<(String, usize)> {
     let LookedAt {
         source,
         overview,
@@ -145,52 +154,48 @@ fn write_all(text: &mut String, looked: &LookedAt<'_>, zone: Tz, now: DateTime<U
     } = looked;
     let directory = source.live.as_ref().map(|live| shown(&live.snapshots));
     let number = count(overview.known.len() as u64, "snapshot");
-    writeln!(
-        text,
+    let title = format!(
         "{}: {number} in {}",
         source.name,
         directory.unwrap_or_default()
-    )
-    .expect(NO_FAILURE);
-    let rows: Vec<[String; 4]> = overview
-        .known
-        .iter()
-        .map(|it| {
-            let [name, age, sizes, why] = cells(it, now);
-            let at = at_mirrors(it, mirrors, zone);
-            [name, age, sizes, [why, at].concat()]
-        })
-        .collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let (name, age, size) = (width(0), width(1), width(2));
-    for row in &rows {
-        let line = format!(
-            "  {:name$}  {:age$}  {:size$}  {}",
-            row[0], row[1], row[2], row[3]
-        );
-        writeln!(text, "{}", line.trim_end()).expect(NO_FAILURE);
+    );
+    let mut lines = vec![(title, 2)];
+    let mut rows: Vec<([String; 3], String)> = Vec::new();
+    for snapshot in &overview.known {
+        let (cells, why) = cells(snapshot, now);
+        rows.push((cells, why + &at_mirrors(snapshot, mirrors, zone)));
     }
+    let width = |column: usize| rows.iter().map(|(cells, _)| cells[column].len()).max();
+    let widths = [0, 1, 2].map(|column| width(column).unwrap_or(0));
+    for (cells, why) in &rows {
+        let mut line = String::new();
+        // Without quotas there are no sizes.
+        for (cell, width) in cells.iter().zip(widths).filter(|(_, width)| *width > 0) {
+            write!(line, "  {cell:width$}").expect(NO_FAILURE);
+        }
+        let indent = line.len() + 2;
+        lines.push((format!("{line}  {why}"), indent));
+    }
+    let mut further = |line: String| lines.push((format!("  {line}"), FURTHER));
     for path in &overview.unknown {
-        writeln!(
-            text,
-            "  {}: coldchain did not make it, and never deletes it",
+        further(format!(
+            "{}: coldchain did not make it, and never deletes it",
             shown(path)
-        )
-        .expect(NO_FAILURE);
+        ));
     }
     for (link, target) in &overview.links {
         if let Some(target) = target {
-            writeln!(text, "  {link} -> {target}").expect(NO_FAILURE);
+            further(format!("{link} -> {target}"));
         }
     }
     if let Some(withheld) = &overview.withheld {
-        let words = withheld_in_words(&source.name, withheld);
-        writeln!(text, "  {words}").expect(NO_FAILURE);
+        further(withheld_in_words(&source.name, withheld));
     }
+    lines
 }
 
-/// Returns name, age, sizes and reasons of a snapshot.
-fn cells(snapshot: &KnownSnapshot, now: DateTime<Utc>) -> [String; 4] {
+/// Returns name, age and sizes of a snapshot, and why it stays.
+fn cells(snapshot: &KnownSnapshot, now: DateTime<Utc>) -> ([String; 3], String) {
     let sizes = snapshot.sizes.map(|sizes| {
         let shared = sizes.referenced.saturating_sub(sizes.exclusive);
         format!("{} own, {} shared", Bytes(sizes.exclusive), Bytes(shared))
@@ -202,12 +207,12 @@ fn cells(snapshot: &KnownSnapshot, now: DateTime<Utc>) -> [String; 4] {
     if let Some(fault) = &snapshot.fault {
         why.clone_from(fault);
     }
-    [
+    let cells = [
         snapshot.name.to_string(),
         age(now - snapshot.taken_at.with_timezone(&Utc)),
         sizes.unwrap_or_default(),
-        why,
-    ]
+    ];
+    (cells, why)
 }
 
 /// Returns which mirrors have a snapshot as of the last runs, and until when it is kept for one.
@@ -239,7 +244,8 @@ fn age(age: chrono::TimeDelta) -> String {
     }
 }
 
-fn write_plan(text: &mut String, source: &Source, overview: &SnapshotsOverview) {
+/// Returns a line for each snapshot that expires, each with the indent of what does not fit into it.
+fn plan_lines(source: &Source, overview: &SnapshotsOverview) -> Vec<(String, usize)> {
     let expiring: Vec<(&KnownSnapshot, &str)> = overview
         .known
         .iter()
@@ -249,28 +255,23 @@ fn write_plan(text: &mut String, source: &Source, overview: &SnapshotsOverview) 
         })
         .collect();
     let (name, of) = (&source.name, overview.known.len());
-    writeln!(
-        text,
-        "{name}: {} of {} expire",
-        expiring.len(),
-        count(of as u64, "snapshot")
-    )
-    .expect(NO_FAILURE);
+    let number = expiring.len();
+    let verb = if number == 1 { "expires" } else { "expire" };
+    let snapshots = count(of as u64, "snapshot");
+    let mut lines = vec![(format!("{name}: {number} of {snapshots} {verb}"), 2)];
+    let mut further = |line: String| lines.push((format!("  {line}"), FURTHER));
     for (snapshot, reason) in &expiring {
-        writeln!(text, "  {}: {reason}", snapshot.name).expect(NO_FAILURE);
+        further(format!("{}: {reason}", snapshot.name));
     }
     match &overview.withheld {
-        Some(Withheld::TooMany { expiring, .. }) => writeln!(
-            text,
-            "  they are more than half, so no run deletes them by itself; to delete them, run \
+        Some(Withheld::TooMany { expiring, .. }) => further(format!(
+            "they are more than half, so no run deletes them by itself; to delete them, run \
              `coldchain snapshots {name} --prune --yes-delete {expiring}`"
-        )
-        .expect(NO_FAILURE),
-        Some(other) => {
-            writeln!(text, "  {}", withheld_in_words(name, other)).expect(NO_FAILURE);
-        }
+        )),
+        Some(other) => further(withheld_in_words(name, other)),
         None => {}
     }
+    lines
 }
 
 fn to_json(looked: &LookedAt<'_>) -> Value {

@@ -1,5 +1,6 @@
 //! `coldchain status`: how the sources stand, without asking a store.
 
+mod alarm_groups;
 mod block;
 mod check;
 mod json;
@@ -7,7 +8,7 @@ mod table;
 mod test_messages;
 
 use super::age::ago;
-use super::output::{answer, answer_json};
+use super::output::{answer, answer_json, stdout_columns};
 use super::overview::{Overview, gather};
 use super::{load_any, require_catalog};
 use crate::cli::{CheckStyle, Everywhere, Status};
@@ -31,9 +32,10 @@ pub(super) fn run(args: &Status, everywhere: &Everywhere) -> Result<(), Error> {
     if everywhere.json {
         answer_json(&json::document(&overview))?;
     } else if !(args.check.is_some() && everywhere.quiet) {
+        let columns = stdout_columns();
         answer(&match &overview.sources[..] {
-            [source] => block::in_words(source, &overview),
-            _ => table::in_words(&overview),
+            [source] => block::in_words(source, &overview, columns),
+            _ => table::in_words(&overview, columns),
         })?;
     }
     match args.check {

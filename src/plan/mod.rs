@@ -118,7 +118,7 @@ pub use copy_cost::{
 pub use copy_night::CopyNight;
 pub use copy_prune::{AtHome, CopyPruneFacts, HomeNow, OwnCopy, plan_copy_prune};
 pub use descent::descends;
-pub use describe::describe;
+pub use describe::{PlanLine, plan_lines};
 pub use describe_copy_cost::describe_copy_cost;
 pub use describe_cost::describe_cost;
 pub use due::nothing_missed;

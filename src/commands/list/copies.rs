@@ -1,20 +1,23 @@
 //! The copies in the list: what the catalog knows of them. Nothing here looks at a copy.
 
-use std::fmt::Write as _;
-
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::NO_FAILURE;
+use crate::commands::fold::push_folded;
 use crate::commands::output::count;
 use crate::engine::{KnownCopy, MovedAway};
 use crate::model::{ArchiveId, Line};
 
 /// Writes a line for each copy of a source.
-pub(super) fn write_text(text: &mut String, copies: &[KnownCopy], now: DateTime<Utc>) {
+pub(super) fn write_text(
+    text: &mut String,
+    copies: &[KnownCopy],
+    now: DateTime<Utc>,
+    columns: usize,
+) {
     for copy in copies {
-        let name = Line(&copy.name);
-        writeln!(text, "  copy {name}  {}", in_words(copy, now)).expect(NO_FAILURE);
+        let line = format!("  copy {}  {}", Line(&copy.name), in_words(copy, now));
+        push_folded(text, &line, 4, columns);
     }
 }
 

@@ -1,12 +1,10 @@
 //! The mirrors in the list: what the catalog knows of them. Nothing here looks at a mirror.
 
-use std::fmt::Write as _;
-
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::NO_FAILURE;
 use crate::catalog::Catalog;
+use crate::commands::fold::push_folded;
 use crate::commands::output::{copies, count};
 use crate::config::{Config, MirrorOf};
 use crate::engine::{KnownMirror, RunContext, known_mirror};
@@ -28,22 +26,34 @@ pub(super) fn of_mirrors(
 }
 
 /// Writes a line for each mirror of a source.
-pub(super) fn write_text(text: &mut String, mirrors: &[KnownMirror], now: DateTime<Utc>) {
+pub(super) fn write_text(
+    text: &mut String,
+    mirrors: &[KnownMirror],
+    now: DateTime<Utc>,
+    columns: usize,
+) {
     for mirror in mirrors {
-        writeln!(text, "  mirror {}  {}", mirror.to, in_words(mirror, now)).expect(NO_FAILURE);
+        let line = format!("  mirror {}  {}", mirror.to, in_words(mirror, now));
+        push_folded(text, &line, 4, columns);
     }
 }
 
 /// Writes the mirrors that get another mirror's copies.
-pub(super) fn write_further(text: &mut String, mirrors: &[KnownMirror], now: DateTime<Utc>) {
+pub(super) fn write_further(
+    text: &mut String,
+    mirrors: &[KnownMirror],
+    now: DateTime<Utc>,
+    columns: usize,
+) {
     for mirror in mirrors {
         if !text.is_empty() {
             text.push('\n');
         }
         if let MirrorOf::Directory(from) = &mirror.of {
-            writeln!(text, "{}  copies in {}", mirror.name, from.display()).expect(NO_FAILURE);
+            let line = format!("{}  copies in {}", mirror.name, from.display());
+            push_folded(text, &line, 2, columns);
         }
-        write_text(text, std::slice::from_ref(mirror), now);
+        write_text(text, std::slice::from_ref(mirror), now, columns);
     }
 }
 

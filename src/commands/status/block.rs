@@ -1,9 +1,8 @@
 //! One source: all that is known of how it stands.
 
-use std::fmt::Write as _;
-
 use super::{ago_or_never, days_ago, table};
 use crate::commands::age::ago;
+use crate::commands::fold::push_folded;
 use crate::commands::list::copies::{in_words as copy_in_words, moved_in_words};
 use crate::commands::list::mirrors::in_words as mirror_in_words;
 use crate::commands::output::count;
@@ -15,15 +14,20 @@ use crate::model::{Line, SourceName};
 use crate::plan::Action;
 use crate::run_records::EndedRun;
 
-pub(super) fn in_words(source: &SourceStatus, overview: &Overview) -> String {
+/// How far the texts of a block are from the margin.
+const INDENT: usize = 13;
+
+pub(super) fn in_words(source: &SourceStatus, overview: &Overview, columns: usize) -> String {
     let now = overview.at;
     let mut text = String::new();
-    let _ = match &source.store {
-        Some(store) => writeln!(text, "{}  {}", source.name, Line(store)),
-        None => writeln!(text, "{}  snapshots alone, no archives", source.name),
-    };
+    let what = source.store.as_ref().map(Line);
+    let what = what.map_or("snapshots alone, no archives".to_owned(), |store| {
+        store.to_string()
+    });
+    push_folded(&mut text, &format!("{}  {what}", source.name), 2, columns);
     let mut line = |name: &str, words: String| {
-        let _ = writeln!(text, "  {name:9}  {}", Line(words));
+        let line = format!("  {name:9}  {}", Line(words));
+        push_folded(&mut text, &line, INDENT, columns);
     };
     if source.store.is_some() {
         line("archived", archived(source, now));
@@ -32,11 +36,14 @@ pub(super) fn in_words(source: &SourceStatus, overview: &Overview) -> String {
         let from = due
             .overdue_from
             .map(|from| format!("; overdue from {from} on"));
-        let days = -days_ago(due.next, now);
-        let until = count(days.max(0).unsigned_abs(), "day");
+        let until = match -days_ago(due.next, now) {
+            ..=0 => "today".to_owned(),
+            1 => "tomorrow".to_owned(),
+            days => format!("in {days} days"),
+        };
         line(
             "next",
-            format!("{}, in {until}{}", due.next, from.unwrap_or_default()),
+            format!("{}, {until}{}", due.next, from.unwrap_or_default()),
         );
     }
     match &source.tonight {
@@ -102,8 +109,17 @@ pub(super) fn in_words(source: &SourceStatus, overview: &Overview) -> String {
     for run in &source.runs {
         line("last run", run_in_words(run, &source.name, overview));
     }
-    table::write_rest(&mut text, overview);
+    table::write_rest(&mut text, overview, columns);
     text
+}
+
+/// Returns `today`, `yesterday` or `3 days ago`.
+fn days_in_words(days: i64) -> String {
+    match days {
+        ..=0 => "today".to_owned(),
+        1 => "yesterday".to_owned(),
+        days => format!("{days} days ago"),
+    }
 }
 
 fn archived(source: &SourceStatus, now: Timestamp) -> String {
@@ -118,10 +134,10 @@ fn archived(source: &SourceStatus, now: Timestamp) -> String {
     let files = newest
         .files
         .map(|files| format!(", {}", count(files, "file")));
+    let ago = days_in_words(days_ago(newest.date, now));
     format!(
-        "{}, {} ago, {kind}, {} raw, {} stored{}",
+        "{}, {ago}, {kind}, {} raw, {} stored{}",
         newest.date,
-        count(days_ago(newest.date, now).max(0).unsigned_abs(), "day"),
         Bytes(newest.raw_bytes),
         Bytes(newest.sealed_bytes),
         files.unwrap_or_default()

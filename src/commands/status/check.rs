@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::alarm_groups::alarm_groups;
 use crate::commands::output::{answer, count};
 use crate::commands::overview::Overview;
 use crate::engine::SourceStatus;
@@ -61,20 +62,18 @@ fn judged(
         return (UNKNOWN, format!("the records of runs can't be read: {why}"));
     }
     let overdue = overdue(overview, max_age);
-    let alarms = || {
-        let sources = overview.sources.iter();
-        let all = sources.flat_map(|it| it.alarms.iter().map(move |alarm| (&it.name, alarm)));
-        // With an age of its own, being late is judged by that alone.
-        all.filter(|(_, alarm)| max_age.is_none() || !alarm.kind.is_late())
-    };
-    let mut texts: Vec<String> = alarms()
-        .map(|(name, alarm)| format!("{name}: {}", alarm.text))
+    let mut alarms = alarm_groups(&overview.sources);
+    // With an age of its own, being late is judged by that alone.
+    alarms.retain(|group| max_age.is_none() || !group.alarm.kind.is_late());
+    let mut texts: Vec<String> = alarms
+        .iter()
+        .map(|group| format!("{}: {}", group.names(), group.alarm.text))
         .collect();
     if max_age.is_some() && !overdue.is_empty() {
         texts.insert(0, format!("overdue: {}", names(&overdue)));
     }
-    let is_critical =
-        !overdue.is_empty() || alarms().any(|(_, alarm)| alarm.kind.urgency() == Urgency::Critical);
+    let mut urgencies = alarms.iter().map(|group| group.alarm.kind.urgency());
+    let is_critical = !overdue.is_empty() || urgencies.any(|it| it == Urgency::Critical);
     let state = match (is_critical, texts.is_empty()) {
         (true, _) => CRITICAL,
         (false, false) => WARNING,

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::alarm_groups::alarm_groups;
 use super::{ago_or_never, days_ago};
+use crate::commands::fold::push_folded;
 use crate::commands::output::count;
 use crate::commands::overview::Overview;
 use crate::engine::SourceStatus;
@@ -13,10 +15,26 @@ use crate::plan::{Action, Urgency};
 
 const HEAD: [&str; 6] = ["SOURCE", "ARCHIVED", "NEXT", "CHAIN", "STORED", "VERIFIED"];
 
+/// The columns by what they say of how a source stands: on a narrow terminal the last ones go first.
+const BY_WEIGHT: [usize; HEAD.len()] = [0, 1, 2, 5, 4, 3];
+
+/// As many columns are shown at least.
+const FEWEST: usize = 2;
+
+/// How wide the mark of a line below the table is, with the blanks after it.
+const MARK: usize = 9;
+
+/// The most columns of the names of many sources.
+const NAMES: usize = 80;
+
+/// With more, sources that have an alarm alike are named below it.
+const NAMED: usize = 3;
+
 /// What stands for nothing.
 pub(super) const NONE: &str = "-";
 
-pub(super) fn in_words(overview: &Overview) -> String {
+/// Returns the table, as far as it fits into so many columns.
+pub(super) fn in_words(overview: &Overview, columns: usize) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(
         overview
@@ -30,16 +48,53 @@ pub(super) fn in_words(overview: &Overview) -> String {
             *width = (*width).max(cell.chars().count());
         }
     }
+    // One long name must not take the room of all others: it has a line of its own.
+    let longest = columns / 3;
+    let is_long = |name: &str| name.chars().count() > longest;
+    let names = rows.iter().map(|row| row[0].as_str());
+    let short = names.filter(|name| !is_long(name));
+    widths[0] = short.map(|name| name.chars().count()).max().unwrap_or(0);
+    let shown = that_fit(&widths, columns);
     let mut text = String::new();
-    for row in rows {
+    for mut row in rows {
+        if is_long(&row[0]) {
+            let _ = writeln!(text, "{}", row[0]);
+            row[0].clear();
+        }
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
+        for column in shown.iter().copied() {
+            let (cell, width) = (&row[column], widths[column]);
             let _ = write!(line, "{cell:width$}  ");
         }
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    write_rest(&mut text, overview);
+    let left_out: Vec<&str> = (0..HEAD.len())
+        .filter(|column| !shown.contains(column))
+        .map(|column| HEAD[column])
+        .collect();
+    if !left_out.is_empty() {
+        let line = format!(
+            "no room for {}: `coldchain status SOURCE` shows all",
+            left_out.join(", ")
+        );
+        push_folded(&mut text, &line, 0, columns);
+    }
+    write_rest(&mut text, overview, columns);
     text
+}
+
+/// Returns the columns that fit side by side, in their order.
+fn that_fit(widths: &[usize; HEAD.len()], columns: usize) -> Vec<usize> {
+    let wide = |shown: &[usize]| {
+        let cells: usize = shown.iter().map(|column| widths[*column]).sum();
+        cells + 2 * (shown.len() - 1)
+    };
+    let mut shown = BY_WEIGHT.to_vec();
+    while shown.len() > FEWEST && wide(&shown) > columns {
+        shown.pop();
+    }
+    shown.sort_unstable();
+    shown
 }
 
 fn row(source: &SourceStatus, now: Timestamp) -> [String; HEAD.len()] {
@@ -83,14 +138,14 @@ fn next(source: &SourceStatus) -> String {
 }
 
 /// Writes what is running, what waits, and the alarms.
-pub(super) fn write_rest(text: &mut String, overview: &Overview) {
+pub(super) fn write_rest(text: &mut String, overview: &Overview, columns: usize) {
     let mut begun = false;
     let mut line = |text: &mut String, words: String| {
         if !begun {
             text.push('\n');
             begun = true;
         }
-        let _ = writeln!(text, "{}", Line(words));
+        push_folded(text, &Line(words).to_string(), MARK, columns);
     };
     if let Some(why) = &overview.unread {
         line(text, format!("the records of runs can't be read: {why}"));
@@ -108,21 +163,23 @@ pub(super) fn write_rest(text: &mut String, overview: &Overview) {
             line(text, format!("waits    {}: {waiting}", source.name));
         }
     }
-    for source in &overview.sources {
-        for alarm in &source.alarms {
-            let mark = match alarm.kind.urgency() {
-                Urgency::Critical => "ALARM  ",
-                Urgency::Warning => "warning",
-            };
-            line(text, format!("{mark}  {}: {}", source.name, alarm.text));
+    let alarms = alarm_groups(&overview.sources);
+    for group in &alarms {
+        let mark = match group.alarm.kind.urgency() {
+            Urgency::Critical => "ALARM  ",
+            Urgency::Warning => "warning",
+        };
+        let (names, what) = (group.names(), &group.alarm.text);
+        match group.sources.len() {
+            ..=NAMED => line(text, format!("{mark}  {names}: {what}")),
+            many => {
+                line(text, format!("{mark}  {many} sources: {what}"));
+                let names = format!("{:MARK$}{names}", "");
+                push_folded(text, &names, MARK, columns.min(NAMES));
+            }
         }
     }
-    let alarms: usize = overview
-        .sources
-        .iter()
-        .map(|source| source.alarms.len())
-        .sum();
-    if alarms == 0 && overview.unread.is_none() {
+    if alarms.is_empty() && overview.unread.is_none() {
         line(text, "all in order".to_owned());
     }
 }
