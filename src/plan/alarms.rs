@@ -105,6 +105,8 @@ pub struct WatchedSource {
     pub today: NaiveDate,
     /// When archives are due; `None` if the source has no store.
     pub schedule: Option<Schedule>,
+    /// Whether a source without a store has no snapshot either.
+    pub has_nothing: bool,
     /// The visible archives with their sizes, by date.
     pub archives: Vec<MeasuredArchive>,
     /// The days of archives in which a check found damage.
@@ -247,7 +249,12 @@ fn usd(micros: u64) -> String {
 
 /// Whether archives come as they are due.
 fn due(source: &WatchedSource) -> Option<(AlarmKind, String)> {
-    let schedule = source.schedule.as_ref()?;
+    let Some(schedule) = &source.schedule else {
+        let text = "no snapshot was taken yet: run `coldchain backup`".to_owned();
+        return source
+            .has_nothing
+            .then_some((AlarmKind::NeverArchived, text));
+    };
     let Some(newest) = source.archives.last().map(|it| it.date) else {
         let text = "nothing is archived yet: run `coldchain backup`".to_owned();
         return Some((AlarmKind::NeverArchived, text));

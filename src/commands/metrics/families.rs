@@ -74,6 +74,10 @@ pub(super) const HELP: &[(&str, &str)] = &[
         "Midnight, in UTC, of the date of its newest archive; 0 for none.",
     ),
     (
+        "coldchain_source_newest_snapshot_timestamp_seconds",
+        "Midnight, in UTC, of the date of the newest snapshot of a source without a store; 0 for none.",
+    ),
+    (
         "coldchain_source_newest_archive_age_seconds",
         "The age of its newest archive when this file was written.",
     ),

@@ -32,13 +32,16 @@ fn of(flag: bool) -> f64 {
 }
 
 fn add_archives(families: &mut Families, source: &SourceStatus, now: Timestamp) {
-    if source.store.is_none() {
-        return;
-    }
     let labels = [("source", source.name.as_str())];
     let mut add = |metric: &str, value: f64| {
         families.add(&format!("coldchain_source_{metric}"), &labels, value);
     };
+    if source.store.is_none() {
+        let newest = source.newest_snapshot;
+        let date = newest.map_or(0, |newest| midnight(newest.date));
+        add("newest_snapshot_timestamp_seconds", seconds(date));
+        return;
+    }
     add("archives", number(source.archives.len() as u64));
     add("stored_bytes", number(source.sealed_bytes()));
     let newest = source.newest();

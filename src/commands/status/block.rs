@@ -31,6 +31,12 @@ pub(super) fn in_words(source: &SourceStatus, overview: &Overview, columns: usiz
     };
     if source.store.is_some() {
         line("archived", archived(source, now));
+    } else {
+        let newest = source.newest_snapshot.map(|newest| {
+            let ago = days_in_words(days_ago(newest.date, now));
+            format!("{newest}, {ago}")
+        });
+        line("snapshot", newest.unwrap_or_else(|| "never".to_owned()));
     }
     if let Some(due) = &source.due {
         let from = due

@@ -63,7 +63,7 @@ fn source(source: &SourceStatus, overview: &Overview) -> Value {
     let due = source.due.as_ref();
     let checked = |at: Option<chrono::DateTime<chrono::Utc>>| at.map(Timestamp);
     let mut document = json!({
-        "name": source.name, "store": source.store, "newest": newest,
+        "name": source.name, "store": source.store, "newest": newest, "newest_snapshot": source.newest_snapshot,
         "usd_a_month": source.usd_a_month().map(crate::plan::Usd::as_number), "archives": source.archives.len(), "sealed_bytes": source.sealed_bytes(),
         "chain": source.chain.map(|chain| json!({
             "full": chain.full, "incrementals": chain.incrementals, "sealed_bytes": chain.sealed_bytes,

@@ -42,6 +42,7 @@ pub(super) fn watched(
     WatchedSource {
         now,
         today,
+        has_nothing: status.store.is_none() && status.newest_snapshot.is_none(),
         archives: status.archives.clone(),
         damaged: damaged.map(|row| row.id.date).collect(),
         failed: failed

@@ -75,6 +75,11 @@ fn source_status(
         name: source.name.clone(),
         store: config.store_of(source).ok().map(store_url),
         archives: measured(config, ledger.as_ref(), &sized),
+        newest_snapshot: catalog
+            .snapshots(&source.name)?
+            .iter()
+            .map(|row| row.name)
+            .max(),
         chain: newest_chain(&sized),
         due: schedule.as_ref().map(|schedule| DueSlots {
             missed: missed_slots(schedule, newest, today),

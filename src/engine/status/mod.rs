@@ -11,8 +11,8 @@ use crate::catalog::ThawCounts;
 use crate::engine::copy::known::KnownCopy;
 use crate::engine::copy::moved_away::MovedAway;
 use crate::engine::mirror::known::KnownMirror;
-use crate::model::SourceName;
 use crate::model::entry::Timestamp;
+use crate::model::{SnapshotName, SourceName};
 use crate::plan::{Alarm, BackupPlan, CheckedAt, MeasuredArchive, PlaceCost, Usd};
 use crate::run_records::EndedRun;
 
@@ -25,6 +25,8 @@ pub struct SourceStatus {
     pub store: Option<String>,
     /// The visible archives, by date.
     pub archives: Vec<MeasuredArchive>,
+    /// The newest snapshot on this machine.
+    pub newest_snapshot: Option<SnapshotName>,
     /// The newest chain.
     pub chain: Option<NewestChain>,
     /// The scheduled dates that no archive fills, and the next one.
@@ -112,21 +114,23 @@ impl SourceStatus {
         self.archives.iter().map(|it| it.sealed_bytes).sum()
     }
 
-    /// Returns whether archives that were due are missing: by its schedule, or because the newest is older than `max_age`.
+    /// Returns whether archives that were due are missing: by its schedule, or because the newest is older than `max_age`. For
+    /// a source without a store, its snapshots count.
     pub fn is_overdue(&self, max_age: Option<std::time::Duration>, now: DateTime<Utc>) -> bool {
-        if self.store.is_none() {
-            return false;
-        }
         let Some(max_age) = max_age else {
             return self.alarms.iter().any(|alarm| alarm.kind.is_late());
         };
         let max_age = chrono::TimeDelta::from_std(max_age).unwrap_or(chrono::TimeDelta::MAX);
-        self.newest()
-            .is_none_or(|newest| age(newest.date, now) > max_age)
+        let newest = if self.store.is_some() {
+            self.newest().map(|newest| newest.date)
+        } else {
+            self.newest_snapshot.map(|newest| newest.date)
+        };
+        newest.is_none_or(|newest| age(newest, now) > max_age)
     }
 }
 
-/// Returns how old an archive is, counted from the beginning of its date in UTC; negative for a date to come.
+/// Returns how old an archive or snapshot is, counted from the beginning of its date in UTC; negative for a date to come.
 pub fn age(date: NaiveDate, now: DateTime<Utc>) -> chrono::TimeDelta {
     now - date.and_time(chrono::NaiveTime::MIN).and_utc()
 }

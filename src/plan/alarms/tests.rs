@@ -29,6 +29,7 @@ fn quiet() -> WatchedSource {
         now: at("2026-11-28"),
         today: date("2026-11-28"),
         schedule: Some(Schedule::default()),
+        has_nothing: false,
         archives,
         damaged: Vec::new(),
         failed: Vec::new(),
@@ -259,4 +260,18 @@ fn each_kind_has_a_name_of_its_own_and_the_urgent_ones_come_first() {
     let urgencies = AlarmKind::ALL.map(AlarmKind::urgency);
     assert!(urgencies.is_sorted_by(|one, next| one >= next));
     assert!(AlarmKind::ALL.is_sorted());
+}
+
+#[test]
+fn a_source_without_a_store_needs_a_snapshot_at_least() {
+    let alone = |has_nothing| {
+        kinds(|source| {
+            source.schedule = None;
+            source.archives.clear();
+            source.checked.first_archive = None;
+            source.has_nothing = has_nothing;
+        })
+    };
+    assert_eq!(alone(true), [AlarmKind::NeverArchived]);
+    assert_eq!(alone(false), []);
 }

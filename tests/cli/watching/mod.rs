@@ -5,6 +5,7 @@ mod endings;
 mod goldens;
 mod messages;
 mod metrics_file;
+mod nothing_known;
 mod screens;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
