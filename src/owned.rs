@@ -77,6 +77,14 @@ impl Untrusted {
         }
     }
 
+    /// Returns the user to whom it belongs, if that is what is wrong.
+    pub fn owner(&self) -> Option<u32> {
+        match self.fault {
+            OwnerFault::Owner(owner) => Some(owner),
+            OwnerFault::Writable { .. } | OwnerFault::Link(_) => None,
+        }
+    }
+
     /// What to do next.
     pub fn hint(&self) -> String {
         let path = shell::path(&self.path);

@@ -13,7 +13,7 @@ use crate::activity_log::LogRotation;
 use crate::config::Config;
 use crate::error::Error;
 use crate::model::shell;
-use crate::owned;
+use crate::owned::{self, Untrusted};
 use crate::store::Severity;
 
 /// The filesystems in memory, tmpfs and ramfs, by their numbers.
@@ -30,7 +30,12 @@ pub(super) fn metrics(config: &Config, checks: &mut SectionChecks) {
     };
     let mut is_fine = is_writable(METRICS, directory, checks);
     is_fine &= is_file_or_missing(METRICS, path, checks);
-    is_fine &= others_cannot_replace(METRICS, path, checks);
+    // Packages of exporters give the directory to their own user, who may as well stop the exporter.
+    let untrusted = owned::require_way(path).err();
+    let exporter = untrusted.as_ref().and_then(Untrusted::owner);
+    if exporter.is_none() {
+        is_fine &= others_cannot_replace(METRICS, untrusted, checks);
+    }
     if is_in_memory(directory) {
         let text = format!(
             "{} lies in memory: from a restart of the machine to the next run there are no metrics",
@@ -62,7 +67,16 @@ pub(super) fn metrics(config: &Config, checks: &mut SectionChecks) {
         is_fine = false;
     }
     if is_fine {
-        checks.fine(METRICS, replaced_by_us(path));
+        let text = exporter.map_or_else(
+            || replaced_by_us(path),
+            |uid| {
+                format!(
+                    "{}, which the user with uid {uid} can replace",
+                    path.display()
+                )
+            },
+        );
+        checks.fine(METRICS, text);
     }
 }
 
@@ -77,7 +91,7 @@ pub(super) fn activity_log(config: &Config, checks: &mut SectionChecks) {
     let written = if makes_files { directory } else { path };
     let mut is_fine = is_writable(LOG, written, checks);
     is_fine &= is_file_or_missing(LOG, path, checks);
-    is_fine &= others_cannot_replace(LOG, path, checks);
+    is_fine &= others_cannot_replace(LOG, owned::require_way(path).err(), checks);
     if is_fine {
         checks.fine(LOG, replaced_by_us(path));
     }
@@ -146,15 +160,17 @@ fn is_file_or_missing(subject: &str, path: &Path, checks: &mut SectionChecks) ->
     }
 }
 
-/// Looks whether other users can put another file, or a link to one, in its place.
-fn others_cannot_replace(subject: &str, path: &Path, checks: &mut SectionChecks) -> bool {
-    match owned::require_way(path) {
-        Ok(()) => true,
-        Err(untrusted) => {
-            checks.error(subject, Severity::Warning, &untrusted.into());
-            false
-        }
-    }
+/// Warns if other users can put another file, or a link to one, in its place.
+fn others_cannot_replace(
+    subject: &str,
+    untrusted: Option<Untrusted>,
+    checks: &mut SectionChecks,
+) -> bool {
+    let Some(untrusted) = untrusted else {
+        return true;
+    };
+    checks.error(subject, Severity::Warning, &untrusted.into());
+    false
 }
 
 fn is_in_memory(directory: &Path) -> bool {
