@@ -258,8 +258,8 @@ fn end(catches: &Receiver<Signal>, is_done: &Receiver<()>, last_words: impl FnOn
     };
     let second = match next {
         Ok(second) => Some(second),
-        Err(_) if ending::ends_by_itself() => catches.recv().ok(),
-        Err(_) => work_on(first, catches),
+        Err(()) if ending::ends_by_itself() => catches.recv().ok(),
+        Err(()) => work_on(first, catches),
     };
     ending::force();
     process::await_end_of_children(LAST_WAIT);

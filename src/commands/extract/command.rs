@@ -82,7 +82,7 @@ impl ExtractCommand<'_> {
         let selection = match self.select(wanted, &chain, archive, catalog) {
             // What is wanted may have the memory of the tree.
             Err(Error::Extract(ExtractError::TooManyNames { .. })) if !chain.tree.is_on_disk() => {
-                chain.to_disk()?;
+                chain.move_to_disk()?;
                 self.select(wanted, &chain, archive, catalog)?
             }
             selection => selection?,

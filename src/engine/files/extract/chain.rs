@@ -98,12 +98,12 @@ impl ReadChain {
     }
 
     /// Writes the names and pieces to disk, to make room in memory.
-    pub fn to_disk(&mut self) -> Result<(), Error> {
+    pub fn move_to_disk(&mut self) -> Result<(), Error> {
         let Some(last) = self.archives.last() else {
             return Ok(());
         };
         let archive = last.id();
-        let written = self.tree.to_disk();
+        let written = self.tree.move_to_disk();
         written.map_err(|error| not_taken(archive, error))
     }
 

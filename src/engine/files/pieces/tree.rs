@@ -75,13 +75,13 @@ impl PiecesTree {
         }
         self.store.limit = limit - self.taken;
         if self.store.memory() > self.store.limit {
-            self.to_disk()?;
+            self.move_to_disk()?;
         }
         Ok(())
     }
 
     /// Writes all of it to the file, between streams or after the last.
-    pub(in crate::engine) fn to_disk(&mut self) -> Result<(), PiecesError> {
+    pub(in crate::engine) fn move_to_disk(&mut self) -> Result<(), PiecesError> {
         self.store.write_out()?;
         self.store.settle()
     }
