@@ -344,6 +344,14 @@ impl Recut<'_> {
         let layout = layout.finish();
         let layout = layout.map_err(|error| damaged(in_words(&error)))?;
         layout.encode(&mut self.table);
+        // Hostile segments may have a table without end.
+        let most = self.maker.request.at_once.memory_limit / 2;
+        if self.table.len() as u64 > most {
+            let what = format!(
+                "their table of segments takes more than {most} bytes of memory, half of `memory_limit`"
+            );
+            return Err(self.maker.unmade(what));
+        }
         self.put_objects()
     }
 
