@@ -106,12 +106,12 @@ pub fn seal_contents(
     write: impl FnOnce(ContentsSealer),
 ) -> Vec<SegmentRecord> {
     let objects = Arc::new(Mutex::new(Vec::new()));
-    let sealed = Arc::clone(&objects);
+    let records = Arc::clone(&objects);
     let (store, id) = (store.to_owned(), *id);
     let sealer = ContentsSealer::new(key, move |object| {
         let name = keys::contents("home", &id, object.index, &object.sha256);
         fs::write(store.join(name), &object.bytes).unwrap();
-        sealed.lock().unwrap().push(SegmentRecord {
+        records.lock().unwrap().push(SegmentRecord {
             raw_bytes: object.raw_bytes,
             sealed_bytes: object.bytes.len() as u64,
             sha256: object.sha256,
@@ -148,23 +148,35 @@ pub fn key_of(machine: &Machine, id: &ArchiveId) -> ArchiveKey {
     ArchiveKey::unseal(&fs::read(sealed).unwrap(), &kit).unwrap()
 }
 
+/// How contents are made up. What it adds is the same each time.
+pub struct Recipe<'a> {
+    /// Adds the commands after the first and before the end.
+    pub commands: &'a dyn Fn(&mut MadeUp),
+    /// Returns what follows the end command of a stream of so many bytes.
+    pub table: &'a dyn Fn(u64) -> Vec<u8>,
+}
+
+impl Recipe<'_> {
+    /// Gives all of it to a sealer, if there is one. Returns the bytes of the stream without its data, and with them.
+    fn follow(&self, head: &StreamBuilder, sealer: Option<ContentsSealer>) -> (u64, u64) {
+        let mut contents = MadeUp::to(sealer);
+        contents.begin(head);
+        (self.commands)(&mut contents);
+        contents.end(self.table)
+    }
+}
+
 /// Archives a full without anything in it, says in its entry that it has a stream as long as that of made-up contents, and
-/// attaches these. `make` is called twice, and makes the same both times. The machine's clock is in that year.
+/// attaches these.
 pub fn archive_made_up(
     machine: &Machine,
     date: &str,
     head: &StreamBuilder,
-    (make, table): (&dyn Fn(&mut MadeUp), &dyn Fn(u64) -> Vec<u8>),
+    recipe: &Recipe<'_>,
     change: impl FnOnce(&mut serde_json::Value),
 ) -> ArchiveId {
     let forger = Forger::of(machine);
-    let made = |sealer| {
-        let mut made = MadeUp::to(sealer);
-        made.begin(head);
-        make(&mut made);
-        made.end(table)
-    };
-    let (stream_bytes, raw_bytes) = made(None);
+    let (stream_bytes, raw_bytes) = recipe.follow(head, None);
     let stream = head.clone().finish();
     let id = forger.archive_changed(date, ArchiveKind::Full, &stream, None, |body| {
         let archive = &mut body["archive"];
@@ -175,7 +187,7 @@ pub fn archive_made_up(
     });
     let key = key_of(machine, &id);
     let objects = seal_contents(&machine.path("store"), (&id, &key), |sealer| {
-        made(Some(sealer));
+        recipe.follow(head, Some(sealer));
     });
     let contents = ContentsRecord {
         stream_bytes,

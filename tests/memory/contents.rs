@@ -13,7 +13,7 @@ use coldchain::model::{ArchiveKind, ContentsRecord, SegmentRecord, Sha256, keys}
 
 use super::{alone, peak_mib};
 use crate::common::forged::Forger;
-use crate::common::forged_contents::{MadeUp, archive_made_up, attach_contents, key_of};
+use crate::common::forged_contents::{MadeUp, Recipe, archive_made_up, attach_contents, key_of};
 use crate::common::from_env;
 use crate::common::machine::{Machine, fed_config};
 use crate::common::stream_builder::{StreamBuilder, attr};
@@ -37,7 +37,7 @@ struct Hostile {
     table: Box<dyn Fn(u64) -> Vec<u8>>,
     /// What else the entry says.
     change: Box<dyn Fn(&mut serde_json::Value)>,
-    /// How `ls` and `extract --plan` end: whether they succeed, and else the exit code and a part of the message.
+    /// How `du` and `extract --plan` end: whether they succeed, and else the exit code and a part of the message.
     ends: [Result<(), (u8, &'static str)>; 2],
 }
 
@@ -60,20 +60,18 @@ impl Hostile {
             fed_config()
         ));
         let head = StreamBuilder::header(1).subvol(DATE.as_bytes(), [1; 16], 10);
-        archive_made_up(
-            &machine,
-            DATE,
-            &head,
-            (&*self.make, &*self.table),
-            &self.change,
-        );
+        let recipe = Recipe {
+            commands: &*self.make,
+            table: &*self.table,
+        };
+        archive_made_up(&machine, DATE, &head, &recipe, &self.change);
         // This reads the ledger, and has no contents to make.
         let mut ended = Ended::of(&machine, "index home --identity $T/kit");
         self.judge("index", ended, Ok(()));
         ended = Ended::of(&machine, "verify --deep --identity $T/kit");
         self.judge("verify", ended, Err((6, "")));
-        ended = Ended::of(&machine, "ls home: --identity $T/kit");
-        self.judge("ls", ended, self.ends[0]);
+        ended = Ended::of(&machine, "du home: --identity $T/kit");
+        self.judge("du", ended, self.ends[0]);
         ended = Ended::of(&machine, "extract home / --plan --identity $T/kit");
         self.judge("extract", ended, self.ends[1]);
     }
@@ -306,7 +304,7 @@ fn long_table() -> Hostile {
     // The stream is as long as all these frames.
     let hostile = Hostile::new("a long table of segments", move |made| {
         made.add(&commands().mkfile(b"file"));
-        let data = [b'x'; 40_000];
+        let data = vec![b'x'; 40_000];
         while made.raw_bytes + 50_100 < bytes {
             made.add(&commands().write(b"file", made.raw_bytes, &data));
         }

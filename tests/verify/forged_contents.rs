@@ -242,7 +242,7 @@ fn large() -> StreamBuilder {
     for (byte, name) in (1..).zip(LARGE) {
         stream = stream.mkfile(name);
         for at in 0..110 {
-            stream = stream.write(name, at * 50_000, &[byte; 50_000]);
+            stream = stream.write(name, at * 50_000, &vec![byte; 50_000]);
         }
     }
     stream
