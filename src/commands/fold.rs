@@ -6,7 +6,7 @@ pub(super) fn push_folded(text: &mut String, line: &str, indent: usize, columns:
     // With less room than this beside the indent, there would be a word a line.
     let indent = if indent + indent > columns { 4 } else { indent };
     let mut width = 0;
-    for piece in pieces(line) {
+    for piece in pieces(line.trim_end_matches(' ')) {
         let word = piece.trim_start_matches(' ');
         let blanks = piece.len() - word.len();
         let wide = word.chars().count();
