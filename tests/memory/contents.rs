@@ -183,7 +183,7 @@ fn many_links() -> Hostile {
 }
 
 fn many_commands() -> Hostile {
-    let count = thousands(500);
+    let count = thousands(200);
     Hostile::new("many commands on one file", move |made| {
         made.add(&commands().mkfile(b"file"));
         let utimes = commands().utimes(b"file");
@@ -193,14 +193,14 @@ fn many_commands() -> Hostile {
     })
 }
 
-/// Every file has as many extended attributes as an index allows, and no two have the same.
+/// Every file has many extended attributes, and no two files have the same.
 fn many_attributes() -> Hostile {
     let files = thousands(1) / 10;
     Hostile::new("extended attributes", move |made| {
         for file in 0..files {
             let path = file.to_string();
             made.add(&commands().mkfile(path.as_bytes()));
-            for number in 0..300 {
+            for number in 0..120 {
                 let name = format!("user.{number:0>240}");
                 made.add(&commands().set_xattr(path.as_bytes(), name.as_bytes(), path.as_bytes()));
             }

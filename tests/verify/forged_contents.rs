@@ -215,9 +215,9 @@ fn another_size_or_place_of_data_is_named_by_a_deep_check_and_shown_by_the_index
             with(|it| {
                 let around = it.clone().truncate(b"a file", 0).bytes.len() - it.bytes.len();
                 let data = vec![7; 3000 - around];
-                it.write(b"a file", 0, &data).truncate(b"a file", 777)
+                it.write(b"a file", 0, &data).truncate(b"a file", 7777)
             }),
-            "777 B",
+            "7.59 KiB",
             // It has one more of them.
             "its list of commands is longer or shorter",
         ),
