@@ -184,6 +184,22 @@ impl FileQuestions {
         })
     }
 
+    /// Returns the directories in a directory in an archive, byte-wise by name. There may be millions of files beside them.
+    pub fn directories_in(
+        &self,
+        parent: ObjectId,
+        at: i64,
+    ) -> Result<Vec<(Vec<u8>, ObjectId)>, IndexReadError> {
+        let sql = "SELECT e.name, e.object FROM entry e
+             CROSS JOIN version v ON v.object = e.object AND v.since <= ?2 AND v.till > ?2
+             CROSS JOIN attr a ON a.id = v.attr
+             WHERE e.parent = ?1 AND e.since <= ?2 AND e.till > ?2 AND (a.mode & 0xf000) = 0x4000
+             ORDER BY e.name";
+        self.rows(sql, (parent.0, at), |row| {
+            Ok((row.get(0)?, ObjectId(row.get(1)?)))
+        })
+    }
+
     /// Returns what the tree of a directory weighs in an archive; `None` if nothing is recorded of it.
     pub fn subtree(
         &self,

@@ -31,16 +31,13 @@ impl FileIndex {
             if level == depth {
                 continue;
             }
-            for (name, version) in self.questions.children(object, archive.number)? {
-                if !version.is_directory() {
-                    continue;
-                }
+            for (name, below) in self.questions.directories_in(object, archive.number)? {
                 let path = joined(&above, &name);
                 weights.push(PathWeight {
                     path: path.clone(),
-                    totals: self.totals(version.object, archive)?,
+                    totals: self.totals(below, archive)?,
                 });
-                waiting.push((version.object, path, level + 1));
+                waiting.push((below, path, level + 1));
             }
         }
         weights.sort_by(|one, other| one.path.cmp(&other.path));
