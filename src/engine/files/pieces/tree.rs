@@ -32,12 +32,17 @@ pub struct PiecesTree {
     pub(super) send_parent: Option<Uuid>,
     /// Inodes up to this one are the send parent's.
     parent_inodes: usize,
+    /// The bytes of memory that it may take, with what something else takes of them.
+    limit: u64,
     /// Bytes of the limit that something else has taken.
     taken: u64,
 }
 
 /// The part of the limit that something else may take.
 const PART_TO_TAKE: (u64, u64) = (3, 4);
+
+/// What something else may take, whatever the limit.
+const LEAST_TO_TAKE: u64 = 64 << 10;
 
 /// The data of a file: where it lies.
 #[derive(Debug)]
@@ -61,6 +66,7 @@ impl PiecesTree {
             own: None,
             send_parent: None,
             parent_inodes: 0,
+            limit,
             taken: 0,
         }
     }
@@ -68,12 +74,12 @@ impl PiecesTree {
     /// Takes so many bytes of the limit for something else, before the next stream or after the last. What is too much then
     /// goes to the file.
     pub(in crate::engine) fn take_room(&mut self, bytes: u64) -> Result<(), PiecesError> {
-        let limit = self.store.limit + self.taken;
+        let limit = self.limit;
         self.taken += bytes;
-        if self.taken > limit / PART_TO_TAKE.1 * PART_TO_TAKE.0 {
+        if self.taken > (limit / PART_TO_TAKE.1 * PART_TO_TAKE.0).max(LEAST_TO_TAKE) {
             return Err(PiecesError::NoRoom { limit });
         }
-        self.store.limit = limit - self.taken;
+        self.store.limit = limit.saturating_sub(self.taken);
         if self.store.memory() > self.store.limit {
             self.move_to_disk()?;
         }
