@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -348,13 +350,18 @@ fn a_hook_that_hangs_is_killed_with_all_that_it_started() {
     );
     assert_eq!(machine.archived(), ["2024-01-01 full"]);
     assert_eq!(noted(&machine), ["before 1  ", "after 4 archived 4"]);
-    // Only a pipe that no process has open for reading refuses a writer.
-    let opened = rustix::fs::open(
-        &never,
-        rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK,
-        rustix::fs::Mode::empty(),
-    );
-    assert_eq!(opened.unwrap_err(), rustix::io::Errno::NXIO);
+    // Only a pipe that no process has open for reading refuses a writer. A killed process takes a moment to end.
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
+    let until = Instant::now() + Duration::from_mins(1);
+    let refused = loop {
+        match rustix::fs::open(&never, flags, rustix::fs::Mode::empty()) {
+            Ok(pipe) => drop(pipe),
+            Err(error) => break error,
+        }
+        assert!(Instant::now() < until, "something still reads the pipe");
+        thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(refused, rustix::io::Errno::NXIO);
 }
 
 #[test]
