@@ -5,6 +5,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
+use crate::common::from_env;
 use crate::common::rng::Rng;
 use targets::{Outcome, TARGETS, target};
 
@@ -14,9 +15,6 @@ use targets::{Outcome, TARGETS, target};
     reason = "the fuzzer has no `common`, and builds streams too"
 )]
 mod targets;
-
-/// How many changed seeds each target is given.
-const CHANGED: u64 = 300;
 
 fn fuzz_directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
@@ -45,8 +43,8 @@ fn seeds_pass(name: &str) {
         outcomes.contains(&Outcome::Refused),
         "{name}: no seed is refused"
     );
-    let mut rng = Rng::new(1);
-    for _ in 0..CHANGED {
+    let mut rng = Rng::new(from_env("COLDCHAIN_SEED", 1));
+    for _ in 0..from_env("COLDCHAIN_CHANGED_SEEDS", 300) {
         let mut input = rng.pick(&seeds).clone();
         for _ in 0..rng.length(1, 4) {
             change(&mut input, &mut rng);
