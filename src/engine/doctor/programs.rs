@@ -96,7 +96,8 @@ pub(super) fn others(config: &Config, checks: &mut SectionChecks) {
     }
 }
 
-/// Looks at gpg, without which nothing can be restored of what was imported. Which keyring it needs, a restore is told.
+/// Looks at gpg, without which no imported archive can be restored. It does not look at keyrings: the user names one at the
+/// restore.
 pub(super) fn gpg(catalog: &Catalog, checks: &mut SectionChecks) {
     // Errors of the catalog are a check of the state directory.
     let imports = known_imports(catalog).unwrap_or_default();

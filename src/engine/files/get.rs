@@ -247,7 +247,7 @@ struct Work<'a> {
     target: &'a CopyTarget,
     name: OsString,
     directory: OwnedFd,
-    /// Whether it has got something that this run must not remove.
+    /// Whether it holds something of another user, which this run must not remove.
     is_foreign: Cell<bool>,
 }
 

@@ -13,7 +13,7 @@ pub enum PiecesError {
         /// The limit.
         limit: u64,
     },
-    /// What is known of segments would take most of the memory that all files may.
+    /// The tables of segments would take most of the memory that the names and pieces may take.
     #[error("the tables of segments need most of {limit} bytes of memory")]
     NoRoom {
         /// The limit.
