@@ -12,8 +12,10 @@ use super::face::Owner;
 use crate::common::vault_server::{Fault, FaultKind, Operation, VaultServer};
 
 /// How many days ago the chain was archived that has expired, and the one that stands.
-const OLD: [i64; 2] = [200, 190];
-const NEW: [i64; 2] = [20, 10];
+/// More than the eleven days that the longest part of a month has lie between: each date calls for an archive,
+/// whatever today is.
+const OLD: [i64; 2] = [200, 185];
+const NEW: [i64; 2] = [25, 10];
 
 /// The date so many days ago.
 fn date(days: i64) -> String {

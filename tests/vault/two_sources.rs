@@ -60,12 +60,13 @@ impl Both {
         write_credentials(&machine.path("credentials"), ACCESS_KEY, SECRET_KEY);
         machine.write_config(&CONFIG.replace("$V", &server.store_table("")));
         let today = Utc::now().date_naive();
+        // More than the eleven days that the longest part of a month has: each date calls for an archive, whatever today is.
         let ago = |days| (today - TimeDelta::days(days)).to_string();
         let both = Self {
             server,
             machine,
-            old: [200, 190].map(ago),
-            new: [10, 3].map(ago),
+            old: [200, 180].map(ago),
+            new: [20, 3].map(ago),
         };
         both.run("init --kit $T/kit");
         for [full, incremental] in [&both.old, &both.new] {
