@@ -156,6 +156,28 @@ pub fn require_way(path: &Path) -> Result<(), Untrusted> {
     }
 }
 
+/// Does the same for a file that root reads: a user who replaces root's config becomes root.
+pub fn require_way_of_root(path: &Path) -> Result<(), Untrusted> {
+    if geteuid().is_root() {
+        require_way(path)
+    } else {
+        Ok(())
+    }
+}
+
+/// Returns a warning if this process is root's, and others can replace the program that it runs.
+pub fn warning_of_this_program() -> Option<String> {
+    let program = std::env::current_exe().ok()?;
+    match require_program(&program) {
+        Err(OpenError::Untrusted(untrusted)) if geteuid().is_root() => Some(format!(
+            "the program {}: {untrusted}; a user who changes it becomes root when it runs: {}",
+            program.display(),
+            untrusted.hint()
+        )),
+        _ => None,
+    }
+}
+
 /// Refuses a program that others can change, or replace in a directory on the way to it, as [`require_way`] says.
 /// What is missing or can't be executed is an error too.
 pub fn require_program(path: &Path) -> Result<(), OpenError> {

@@ -2,6 +2,7 @@
 
 mod archive;
 mod catalog;
+mod config;
 mod copy;
 mod cost;
 mod doctor;
@@ -37,6 +38,7 @@ use crate::store::RateLimit;
 
 pub use archive::{Backup, Decide, Forget, Plan, Prune};
 pub use catalog::{Catalog, CatalogCheck, CatalogRebuild, TrustArgs};
+pub use config::ConfigCommand;
 pub use copy::Copy;
 pub use cost::Cost;
 pub use doctor::Doctor;
@@ -147,6 +149,17 @@ impl Everywhere {
         words.collect::<Vec<_>>().join(" ")
     }
 
+    /// What replaced the config's `state_dir`, if anything did.
+    pub fn state_dir_origin(&self) -> Option<&'static str> {
+        let given = self.state_dir.as_ref()?;
+        let variable = env::var_os("COLDCHAIN_STATE_DIR").map(PathBuf::from);
+        Some(if variable.as_ref() == Some(given) {
+            "COLDCHAIN_STATE_DIR"
+        } else {
+            "--state-dir"
+        })
+    }
+
     /// The config file.
     pub fn config(&self) -> PathBuf {
         let elsewhere = || env::var_os("COLDCHAIN_CONFIG").filter(|path| !path.is_empty());
@@ -233,6 +246,9 @@ pub enum Command {
     /// Who opens the archives and who signs the ledgers: the recovery kit, recipients, signing keys
     #[command(subcommand)]
     Key(Key),
+    /// The config: whether it has a fault, what it amounts to, and what it may have
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// What `backup` starts where `sender = "kernel"`: a snapshot's send stream on stdout
     #[command(hide = true)]
     SendStream(SendStream),

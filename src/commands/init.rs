@@ -208,9 +208,8 @@ fn warn_of_config(config: &Config, everywhere: &Everywhere) {
         for warning in standing_warnings(config) {
             warn(warning);
         }
-        for warning in warnings_of_secrets(config) {
-            warn(warning);
-        }
+        warnings_of_secrets(config).iter().for_each(warn);
+        owned::warning_of_this_program().iter().for_each(warn);
     }
 }
 

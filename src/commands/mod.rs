@@ -6,6 +6,7 @@ mod archived;
 pub(crate) mod attended;
 pub(crate) mod backup;
 mod catalog;
+mod config;
 pub(crate) mod copy;
 mod cost;
 mod decide;
@@ -130,6 +131,7 @@ fn run_command(cli: Cli) -> Result<(), Error> {
         Command::Verify(args) => verify::run(&args, everywhere),
         Command::Prune(args) => prune::run(&args, everywhere),
         Command::Catalog(command) => catalog::run(&command, everywhere),
+        Command::Config(command) => config::run(&command, everywhere),
         Command::Decide(args) => decide::run(&args, everywhere),
         Command::Key(key) => key::run(&key, everywhere),
         Command::Forget(args) => forget::run(&args, everywhere),

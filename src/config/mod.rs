@@ -7,6 +7,7 @@
 mod catalog_sources;
 mod compression;
 mod duration;
+mod effective;
 mod error;
 mod hooks;
 mod memory;
@@ -16,7 +17,9 @@ mod notify;
 mod prices;
 mod pull;
 mod pull_options;
+mod reference;
 mod schedule;
+mod schema;
 mod section;
 mod size;
 mod source;
@@ -28,6 +31,7 @@ mod suggest;
 mod template;
 #[cfg(test)]
 mod tests;
+mod toml_value;
 mod transfers;
 mod url;
 mod vault;
@@ -45,17 +49,21 @@ use toml::de::DeTable;
 
 pub use catalog_sources::SourcePlace;
 pub use duration::parse as parse_duration;
+pub use effective::{Setting, SettingsTable, ValueOrigin, settings};
 pub use error::{ConfigError, Fault, Unknown, UrlFault};
 pub use mirror::{MirrorConfig, MirrorOf};
 pub use no_ledger_store::NoLedgerStore;
 pub use notify::{AlarmSettings, FOLLOWED, RunOutputs};
 pub use pull::PullConfig;
 pub use pull_options::clears_the_list;
+pub use reference::{ConfigKey, KeyTable, tables};
 pub use schedule::ScheduleConfig;
+pub use schema::schema;
 pub use size::parse as parse_size;
 pub use source::{HeldFor, LINK_NAME, Live, Source, is_link_name};
 pub use store::{ColdDir, StoreConfig};
 pub use template::{TemplateFacts, kit_of_template, template};
+pub use toml_value::in_toml;
 
 use crate::activity_log::LogRotation;
 use crate::btrfs::SentBy;
@@ -240,7 +248,13 @@ impl Config {
     /// Reads the file for a command that only reads. It may name no source, because the catalog may know
     /// some.
     pub fn load_to_read(path: &Path) -> Result<Self, ConfigError> {
+        Ok(Self::load_with_text(path)?.0)
+    }
+
+    /// Does the same, and returns the file's text as well.
+    pub fn load_with_text(path: &Path) -> Result<(Self, String), ConfigError> {
         let mut text = String::new();
+        owned::require_way_of_root(path).map_err(ConfigError::Untrusted)?;
         let read = owned::open(path).and_then(|mut file| Ok(file.read_to_string(&mut text)?));
         read.map_err(|error| match error {
             OpenError::Untrusted(untrusted) => ConfigError::Untrusted(untrusted),
@@ -254,7 +268,7 @@ impl Config {
                 source,
             },
         })?;
-        Self::parse_to_read(&text, path)
+        Ok((Self::parse_to_read(&text, path)?, text))
     }
 
     /// Checks a config's text; `path` is what messages call the file.

@@ -37,7 +37,7 @@ pub(super) const KEYS: &[&str] = &[
 ];
 
 /// The keys that only archiving uses.
-const ARCHIVING_KEYS: &[&str] = &[
+pub(super) const ARCHIVING_KEYS: &[&str] = &[
     "copies",
     "archive_as",
     "protocol",

@@ -29,6 +29,7 @@ mod snapshot;
 mod snapshot_name;
 pub mod storage_class;
 mod stream_label;
+pub mod url_secrets;
 pub mod vault;
 pub mod verification;
 

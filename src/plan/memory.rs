@@ -91,7 +91,9 @@ pub fn listing_bytes(limit: u64) -> u64 {
 /// written while another is uploaded.
 pub fn default_limit(segment_bytes: u64, level: i32) -> u64 {
     let context = context_bytes(level);
-    DEFAULT_LIMIT.max(beside_segments(1, context) + CONTENTS + 2 * longest_sealed(segment_bytes))
+    let least = beside_segments(1, context) + CONTENTS + 2 * longest_sealed(segment_bytes);
+    // A size that the config can have, too.
+    DEFAULT_LIMIT.max(least.next_multiple_of(1 << 20))
 }
 
 /// Returns what archiving may use. It takes as many threads as leave room for one segment that is written and

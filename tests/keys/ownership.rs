@@ -514,3 +514,60 @@ fn a_restore_reads_a_piped_kit_once() {
     let ran = machine.run_with(words, &kit);
     assert_eq!(ran.code, Some(0), "{ran:?}");
 }
+
+/// A directory on the way to what root trusts, which others can change.
+fn open_to_others(machine: &Machine) -> std::path::PathBuf {
+    let way = machine.path("way");
+    fs::create_dir_all(way.join("further")).unwrap();
+    set_mode(&way, 0o777);
+    way.join("further")
+}
+
+#[test]
+fn root_reads_no_config_that_others_could_swap() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::fed(None);
+    let config = open_to_others(&machine).join("config.toml");
+    fs::copy(machine.path("config.toml"), &config).unwrap();
+    let line = "--config $T/way/further/config.toml list";
+    let why = "others can write to it (mode 0777)";
+    let hint =
+        "put the file into a directory that only you can write to, or run `chmod go-w $T/way`";
+    refuses(&machine, &[line], "$T/way", why, hint);
+    // As in /tmp, others can't replace what is not theirs in a sticky directory.
+    set_mode(&machine.path("way"), 0o1777);
+    assert_eq!(machine.run(line).code, Some(0));
+    set_mode(&machine.path("way"), 0o755);
+    give(&machine.path("way"), MALLORY);
+    let why = format!("it belongs to the user with uid {MALLORY}");
+    let hint = "put the file into a directory that only you can write to";
+    refuses(&machine, &[line], "$T/way", &why, hint);
+}
+
+#[test]
+fn root_is_warned_of_a_program_that_others_could_swap() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::fed(None);
+    let program = open_to_others(&machine).join("coldchain");
+    fs::copy(env!("CARGO_BIN_EXE_coldchain"), &program).unwrap();
+    let doctor = |words: &str| {
+        let mut command = Command::new(&program);
+        let config = machine.path("config.toml");
+        command.arg("--config").arg(config).args(words.split(' '));
+        let output = command.output().unwrap();
+        String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap()
+    };
+    let warning =
+        "others can write to it (mode 0777); a user who changes it becomes root when it runs";
+    assert!(
+        doctor("doctor --offline").contains(warning),
+        "{}",
+        doctor("doctor --offline")
+    );
+    set_mode(&machine.path("way"), 0o755);
+    assert!(!doctor("doctor --offline").contains("becomes root"));
+}

@@ -12,6 +12,7 @@ use crate::engine::{
 };
 use crate::error::in_words as error_in_words;
 use crate::model::Line;
+use crate::owned;
 use crate::plan::SendParentSnapshot;
 
 /// The subject of warnings for which the engine has a check with a verdict of its own.
@@ -21,6 +22,10 @@ pub(super) const CHECKED: &str = "checked";
 pub(super) fn all(config: &Config) -> Vec<(&'static str, Vec<String>)> {
     vec![
         ("setup", standing_warnings(config)),
+        (
+            "setup",
+            owned::warning_of_this_program().into_iter().collect(),
+        ),
         (CHECKED, warnings_of_secrets(config)),
         (CHECKED, warnings_of_kits(config)),
         ("copies", warnings_of_copies(config)),

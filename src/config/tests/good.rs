@@ -345,7 +345,7 @@ fn auto_chooses_among_the_levels_that_are_named() {
 fn large_segments_and_high_levels_raise_the_limit_that_nobody_set() {
     let limit = |top| parse(&with(top, "")).unwrap().memory_limit >> 20;
     assert_eq!(limit("segment_size = '128MiB'"), 512);
-    assert_eq!(limit("segment_size = '1GiB'"), 2172);
+    assert_eq!(limit("segment_size = '1GiB'"), 2173);
     let config = parse(&with("segment_size = '1GiB'", "")).unwrap();
     assert_eq!(config.archiving(1 << 30).threads, 1);
     // An attempt that began with larger segments than there are now.
