@@ -10,8 +10,10 @@ use crate::model::{ArchiveId, SnapshotName, SourceName};
 use crate::printing::{event_json, event_json_aside, say, warn};
 
 mod bar;
+mod service_status;
 
 pub use bar::Bars;
+pub use service_status::ServiceStatus;
 
 /// How many raw bytes are between two [`Event::Progress`].
 pub const PROGRESS_STEP: u64 = 4 << 20;
@@ -339,141 +341,10 @@ impl Observer for Quiet {
 pub struct Verbose;
 
 impl Observer for Verbose {
-    #[expect(clippy::too_many_lines, reason = "an arm an event")]
     fn event(&self, event: Event) {
-        match event {
-            Event::Planned {
-                source,
-                date,
-                action,
-                reason,
-            } => say(format_args!("{source}: {date}: {action}: {reason}")),
-            Event::Snapshot { source, name } => {
-                say(format_args!("{source}: snapshot {name} made"));
-            }
-            Event::SnapshotDeleted {
-                source,
-                name,
-                reason,
-            } => say(format_args!("{source}: snapshot {name} deleted: {reason}")),
-            Event::PullBegun {
-                source,
-                from,
-                expected,
-            } => {
-                let about = Bytes(expected);
-                say(format_args!(
-                    "{source}: pulling {from}, about {about} to read"
-                ));
-            }
-            Event::Pulled { source, from, .. } => {
-                say(format_args!("{source}: pulled from {from}"));
-            }
-            Event::MirrorBegun {
-                source,
-                to,
-                name,
-                parent,
-                expected,
-            } => {
-                let parent = match parent {
-                    Some(parent) => format!("on {parent}"),
-                    None => "in full".to_owned(),
-                };
-                let about = expected.map(|bytes| format!(", about {}", Bytes(bytes)));
-                let about = about.unwrap_or_default();
-                say(format_args!(
-                    "{source}: {name} goes to the mirror {to} {parent}{about}"
-                ));
-            }
-            Event::Mirrored {
-                source, to, name, ..
-            } => say(format_args!("{source}: the mirror {to} has {name}")),
-            Event::MirrorDeleted {
-                source,
-                to,
-                name,
-                reason,
-            } => say(format_args!(
-                "{source}: the mirror {to} has deleted {name}: {reason}"
-            )),
-            Event::CopyingBegun {
-                source,
-                to,
-                archives,
-                sealed_bytes,
-            } => {
-                let s = if archives == 1 { "" } else { "s" };
-                let bytes = Bytes(sealed_bytes);
-                say(format_args!(
-                    "{source}: copying {archives} archive{s}, {bytes}, to {to}"
-                ));
-            }
-            Event::Copied {
-                source,
-                to,
-                archive,
-                ..
-            } => say(format_args!("{source}: the copy in {to} has {archive}")),
-            Event::Repaired {
-                source, key, from, ..
-            } => say(format_args!("{source}: put {key} back from {from}")),
-            Event::CopyRestored { source, name, from } => {
-                say(format_args!("{source}: restored {name} from {from}"));
-            }
-            Event::Segment {
-                source,
-                archive,
-                index,
-                ..
-            } => say(format_args!("{source}: {archive}: segment {index}")),
-            Event::Skipped {
-                source,
-                archive,
-                index,
-                ..
-            } => say(format_args!(
-                "{source}: {archive}: segment {index} is stored already"
-            )),
-            Event::Retired {
-                source,
-                chain,
-                archives,
-                reason,
-            } => say(format_args!(
-                "{source}: chain of {chain} retired, archives: {archives}: {reason}"
-            )),
-            Event::Deleted {
-                source,
-                chain,
-                objects,
-                ..
-            } => say(format_args!(
-                "{source}: chain of {chain} deleted, objects: {objects}"
-            )),
-            Event::Restored { source, archive } => {
-                say(format_args!("{source}: restored {archive}"));
-            }
-            Event::Waiting { what, pause } => {
-                let seconds = pause.as_secs_f32();
-                say(format_args!("{what}; trying again in {seconds:.1} s"));
-            }
-            Event::Busy { source, at_most } => {
-                let seconds = at_most.as_secs();
-                say(format_args!(
-                    "{source}: another run is at work; waiting for it, {seconds} s at most"
-                ));
-            }
-            Event::Warning { .. } => Quiet.event(event),
-            Event::Chain { .. }
-            | Event::CopyBegun { .. }
-            | Event::Begun { .. }
-            | Event::Progress { .. }
-            | Event::CopyingProgress { .. }
-            | Event::Checking { .. }
-            | Event::CheckedLevel { .. }
-            | Event::Committed { .. }
-            | Event::Failed { .. } => {}
+        match event.in_words() {
+            Some(text) => say(text),
+            None => Quiet.event(event),
         }
     }
 }
@@ -503,6 +374,130 @@ impl Observer for JsonLines {
 }
 
 impl Event {
+    /// Returns what was done, in words; `None` for a warning, a failure, and what only bars need.
+    #[expect(clippy::too_many_lines, reason = "an arm an event")]
+    pub fn in_words(&self) -> Option<String> {
+        let text = match self {
+            Self::Planned {
+                source,
+                date,
+                action,
+                reason,
+            } => format!("{source}: {date}: {action}: {reason}"),
+            Self::Snapshot { source, name } => {
+                format!("{source}: snapshot {name} made")
+            }
+            Self::SnapshotDeleted {
+                source,
+                name,
+                reason,
+            } => format!("{source}: snapshot {name} deleted: {reason}"),
+            Self::PullBegun {
+                source,
+                from,
+                expected,
+            } => {
+                let about = Bytes(*expected);
+                format!("{source}: pulling {from}, about {about} to read")
+            }
+            Self::Pulled { source, from, .. } => {
+                format!("{source}: pulled from {from}")
+            }
+            Self::MirrorBegun {
+                source,
+                to,
+                name,
+                parent,
+                expected,
+            } => {
+                let parent = match parent {
+                    Some(parent) => format!("on {parent}"),
+                    None => "in full".to_owned(),
+                };
+                let about = expected.map(|bytes| format!(", about {}", Bytes(bytes)));
+                let about = about.unwrap_or_default();
+                format!("{source}: {name} goes to the mirror {to} {parent}{about}")
+            }
+            Self::Mirrored {
+                source, to, name, ..
+            } => format!("{source}: the mirror {to} has {name}"),
+            Self::MirrorDeleted {
+                source,
+                to,
+                name,
+                reason,
+            } => format!("{source}: the mirror {to} has deleted {name}: {reason}"),
+            Self::CopyingBegun {
+                source,
+                to,
+                archives,
+                sealed_bytes,
+            } => {
+                let s = if *archives == 1 { "" } else { "s" };
+                let bytes = Bytes(*sealed_bytes);
+                format!("{source}: copying {archives} archive{s}, {bytes}, to {to}")
+            }
+            Self::Copied {
+                source,
+                to,
+                archive,
+                ..
+            } => format!("{source}: the copy in {to} has {archive}"),
+            Self::Repaired {
+                source, key, from, ..
+            } => format!("{source}: put {key} back from {from}"),
+            Self::CopyRestored { source, name, from } => {
+                format!("{source}: restored {name} from {from}")
+            }
+            Self::Segment {
+                source,
+                archive,
+                index,
+                ..
+            } => format!("{source}: {archive}: segment {index}"),
+            Self::Skipped {
+                source,
+                archive,
+                index,
+                ..
+            } => format!("{source}: {archive}: segment {index} is stored already"),
+            Self::Retired {
+                source,
+                chain,
+                archives,
+                reason,
+            } => format!("{source}: chain of {chain} retired, archives: {archives}: {reason}"),
+            Self::Deleted {
+                source,
+                chain,
+                objects,
+                ..
+            } => format!("{source}: chain of {chain} deleted, objects: {objects}"),
+            Self::Restored { source, archive } => {
+                format!("{source}: restored {archive}")
+            }
+            Self::Waiting { what, pause } => {
+                let seconds = pause.as_secs_f32();
+                format!("{what}; trying again in {seconds:.1} s")
+            }
+            Self::Busy { source, at_most } => {
+                let seconds = at_most.as_secs();
+                format!("{source}: another run is at work; waiting for it, {seconds} s at most")
+            }
+            Self::Warning { .. }
+            | Self::Chain { .. }
+            | Self::CopyBegun { .. }
+            | Self::Begun { .. }
+            | Self::Progress { .. }
+            | Self::CopyingProgress { .. }
+            | Self::Checking { .. }
+            | Self::CheckedLevel { .. }
+            | Self::Committed { .. }
+            | Self::Failed { .. } => return None,
+        };
+        Some(text)
+    }
+
     /// Returns the event as `backup --json` prints it; `None` for an event that only bars need.
     #[expect(clippy::too_many_lines, reason = "an arm an event")]
     pub fn to_json(&self) -> Option<Value> {

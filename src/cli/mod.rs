@@ -73,7 +73,7 @@ pub struct Cli {
 }
 
 /// The config file that is read when the command line and the environment name none.
-const DEFAULT_CONFIG: &str = "/etc/coldchain/config.toml";
+pub const DEFAULT_CONFIG: &str = "/etc/coldchain/config.toml";
 
 const EXIT_CODES: &str = "\
     Exit codes: 0 done, or nothing due · 1 failed · 2 usage or config · 3 another run holds the lock · \

@@ -5,7 +5,7 @@ use crate::printing;
 pub(super) use crate::printing::{
     answer, answer_json, answer_lines, answer_null, answer_path, stdout_columns,
 };
-use crate::progress::{Bars, JsonLines, Observer, Quiet, Verbose};
+use crate::progress::{Bars, JsonLines, Observer, Quiet, ServiceStatus, Verbose};
 
 /// With fewer raw bytes, the headers of a sealed segment weigh more than what compression saves.
 const MEASURABLE: u64 = 64 << 10;
@@ -37,6 +37,10 @@ pub(super) fn copies(n: u64) -> String {
 
 /// Returns the observer that these options ask for.
 pub(super) fn observer(everywhere: &Everywhere) -> Box<dyn Observer> {
+    ServiceStatus::beside(printing_observer(everywhere))
+}
+
+fn printing_observer(everywhere: &Everywhere) -> Box<dyn Observer> {
     if everywhere.json {
         Box::new(JsonLines)
     } else if everywhere.verbose {

@@ -495,6 +495,26 @@ mod tests {
         }
     }
 
+    /// The packages have it as an example.
+    #[test]
+    fn the_example_is_the_template_without_a_recipient() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/config.toml");
+        let text = template(&TemplateFacts {
+            recipient: None,
+            kit: None,
+            timezone: "Etc/UTC",
+            state_dir: None,
+        });
+        if std::env::var_os("COLDCHAIN_WRITE_GOLDEN").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let example = std::fs::read_to_string(path).unwrap();
+        assert!(
+            text == example,
+            "`COLDCHAIN_WRITE_GOLDEN=1 cargo test --lib template` writes {path}"
+        );
+    }
+
     #[test]
     fn a_state_directory_with_odd_characters_reads_back() {
         let odd = Path::new("/srv/a \"b\" \\ c\n\u{7f}ü");

@@ -50,7 +50,7 @@ fn write_under_its_name(path: &Path, text: &str) -> Result<(), Error> {
 
 /// Replaces a private file. After a crash, the old or the new file is there. The new text has no name until
 /// it is complete, and then a temporary name for a moment only.
-pub(in crate::engine) fn replace(path: &Path, text: &str) -> Result<(), Error> {
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     remove_leftovers(path);
     let new = beside(path);
     let placed = write_new(&new, text).and_then(|()| {

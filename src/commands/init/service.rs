@@ -1,0 +1,152 @@
+//! The drop-in of the systemd units: what a backup may write to on this machine.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::make_directory;
+use crate::config::{Config, StoreConfig};
+use crate::engine::replace_private_file;
+use crate::error::Error;
+use crate::model::MirrorLocation;
+
+/// The services that work on sources and stores.
+const SERVICES: [&str; 3] = [
+    "coldchain.service",
+    "coldchain-verify.service",
+    "coldchain-snapshot@.service",
+];
+
+/// Where packages put units.
+const INSTALLED: [&str; 3] = [
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+    "/usr/local/lib/systemd/system",
+];
+
+/// Where the administrator's drop-ins are.
+const ADMINISTRATORS: &str = "/etc/systemd/system";
+
+const FILE: &str = "paths.conf";
+
+/// The first line of each file that is ours to replace.
+const HEAD: &str =
+    "# Made by `coldchain init` from the config; run it again after a change of the config.";
+
+/// Writes the drop-ins of those units that are installed, if they are not up to date. Returns their paths. The units read
+/// the default config, so another one is none of theirs.
+pub(super) fn write_drop_ins(config: &Config) -> Result<Vec<PathBuf>, Error> {
+    let text = drop_in(config);
+    let mut written = Vec::new();
+    for service in SERVICES {
+        let is_installed = INSTALLED
+            .iter()
+            .any(|directory| Path::new(directory).join(service).exists());
+        let directory = Path::new(ADMINISTRATORS).join(format!("{service}.d"));
+        let path = directory.join(FILE);
+        let found = fs::read_to_string(&path).ok();
+        let is_ours = found.as_ref().is_none_or(|found| found.starts_with(HEAD));
+        if !is_installed || !is_ours || found.as_ref() == Some(&text) {
+            continue;
+        }
+        make_directory(&directory, 0o755)?;
+        replace_private_file(&path, &text)?;
+        // `systemctl cat` shows it to everybody.
+        fs::set_permissions(&path, Permissions::from_mode(0o644))
+            .map_err(|source| Error::file("set the mode of", &path, source))?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// Returns the file.
+fn drop_in(config: &Config) -> String {
+    let mut text = format!(
+        "{HEAD}\n# Hooks can write to these paths alone too. `systemctl edit coldchain.service` adds more of them.\n[Service]\n"
+    );
+    for path in written_paths(config) {
+        text += &format!("ReadWritePaths={}\n", word(&path));
+    }
+    text
+}
+
+/// Returns the paths that runs of this config write to.
+fn written_paths(config: &Config) -> BTreeSet<PathBuf> {
+    let mut paths = BTreeSet::from([config.state_dir.clone()]);
+    for source in &config.sources {
+        let Some(live) = &source.live else { continue };
+        paths.insert(live.snapshots.clone());
+        if source.pull.is_some() {
+            // The first pull makes the subvolume itself.
+            let parent = live.subvolume.parent().unwrap_or(&live.subvolume);
+            paths.insert(parent.to_owned());
+        }
+    }
+    for mirror in &config.mirrors {
+        if let MirrorLocation::Directory(path) = &mirror.to {
+            paths.insert(path.clone());
+        }
+    }
+    for store in config.stores.values() {
+        if let StoreConfig::Dir { path, .. } = store {
+            paths.insert(path.clone());
+        }
+    }
+    // They are renamed and replaced, so it is their directory that is written to.
+    let files = [config.log.as_deref(), config.metrics.as_deref()];
+    let directories = files.into_iter().flatten().filter_map(Path::parent);
+    paths.extend(directories.map(Path::to_owned));
+    if config.notify.mail.is_some() {
+        paths.insert("/var/spool".into());
+    }
+    paths
+}
+
+/// Returns a path as a word of a unit file. The minus is for a disk that is not there: then it is not written to.
+fn word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let mut word = "\"-".to_owned();
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => word.extend(['\\', character]),
+            '%' => word.push_str("%%"),
+            '\n' => word.push_str("\\n"),
+            other => word.push(other),
+        }
+    }
+    word.push('"');
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_write_to_is_listed() {
+        let text = "timezone = 'UTC'\nstate_dir = '/s'\nlog = '/var/log/coldchain.log'\nmetrics = '/prom/c.prom'\n\
+            [[source]]\nname = 'home'\nsubvolume = '/home'\nsnapshots = '/home/.snap shots'\nstore = 'd'\n\
+            [[source]]\nname = 'web'\nsubvolume = '/pulled/web'\nsnapshots = '/pulled/.web'\n\
+            [source.pull]\nfrom = 'ann@host:/srv'\n\
+            [[mirror]]\nsource = 'home'\nto = '/mnt/50%'\n\
+            [[mirror]]\nsource = 'home'\nto = 'ssh://host/mnt'\n\
+            [store.d]\ntype = 'dir'\npath = '/off\"site'\n\
+            [store.s]\ntype = 's3'\nbucket = 'abc'\n[notify]\nmail = 'root'\n";
+        let config = Config::parse(text, Path::new("c.toml")).unwrap();
+        assert_eq!(
+            drop_in(&config).lines().skip(3).collect::<Vec<_>>(),
+            [
+                "ReadWritePaths=\"-/home/.snap shots\"",
+                "ReadWritePaths=\"-/mnt/50%%\"",
+                "ReadWritePaths=\"-/off\\\"site\"",
+                "ReadWritePaths=\"-/prom\"",
+                "ReadWritePaths=\"-/pulled\"",
+                "ReadWritePaths=\"-/pulled/.web\"",
+                "ReadWritePaths=\"-/s\"",
+                "ReadWritePaths=\"-/var/log\"",
+                "ReadWritePaths=\"-/var/spool\"",
+            ]
+        );
+    }
+}
