@@ -73,13 +73,32 @@ fn units_in(directories: &[PathBuf]) -> BTreeSet<String> {
             };
             let service = format!("{name}.service");
             let mut services = directories.iter().map(|it| it.join(&service));
-            if name.contains(NAME) || has_entry(&entry.path()) || services.any(|it| has_entry(&it))
-            {
-                units.insert(unit);
+            let is_ours = name.contains(NAME)
+                || has_entry(&entry.path())
+                || services.any(|it| has_entry(&it));
+            match unit.strip_suffix("@.timer") {
+                _ if !is_ours => {}
+                // Nothing starts a template itself.
+                Some(template) => units.extend(instances(template, directories)),
+                None => drop(units.insert(unit)),
             }
         }
     }
     units
+}
+
+/// Returns the enabled instances of a template: each has a link in the directory of a target that wants it.
+fn instances(template: &str, directories: &[PathBuf]) -> BTreeSet<String> {
+    let entries = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
+    let wants = directories.iter().flat_map(|it| entries(it));
+    let links = wants
+        .filter(|it| it.path().extension().is_some_and(|it| it == "wants"))
+        .flat_map(|it| entries(&it.path()));
+    let prefix = format!("{template}@");
+    links
+        .filter_map(|link| link.file_name().into_string().ok())
+        .filter(|unit| unit.starts_with(&prefix) && unit.ends_with(".timer"))
+        .collect()
 }
 
 fn is_enabled(unit: &str) -> Option<bool> {
@@ -151,6 +170,22 @@ mod tests {
         let units = units_in(&[directory.path().to_owned(), "/nowhere".into()]);
         let units: Vec<String> = units.into_iter().collect();
         assert_eq!(units, ["coldchain-home.timer", "night.timer"]);
+    }
+
+    #[test]
+    fn of_a_template_its_enabled_instances_count() {
+        let directory = tempfile::tempdir().unwrap();
+        let units = [directory.path().join("lib"), directory.path().join("etc")];
+        let wants = units[1].join("timers.target.wants");
+        fs::create_dir_all(&wants).unwrap();
+        fs::create_dir(&units[0]).unwrap();
+        fs::write(units[0].join("coldchain-snapshot@.timer"), "").unwrap();
+        assert_eq!(units_in(&units), BTreeSet::new());
+        for name in ["coldchain-snapshot@home.timer", "other@home.timer"] {
+            fs::write(wants.join(name), "").unwrap();
+        }
+        let expected = BTreeSet::from(["coldchain-snapshot@home.timer".to_owned()]);
+        assert_eq!(units_in(&units), expected);
     }
 
     #[test]

@@ -25,7 +25,8 @@ where
     if tls.iter().any(|word| text.contains(word)) {
         let said = format!("no secure connection could be made: {text}");
         let advice = "if the service has its own certificate authority, set `ca_file` of this store to the \
-                      authority's certificate; if it speaks plain HTTP, begin `endpoint` with http://";
+                      authority's certificate; if it speaks plain HTTP, begin `endpoint` with http://; if no service can be \
+                      reached, install the package ca-certificates";
         let answer = Answer::said(said).advising(Some(advice.to_owned()));
         return Judged::new(ErrorKind::Failed, Again::No, answer);
     }
