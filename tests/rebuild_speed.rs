@@ -1,5 +1,5 @@
-//! How long it takes to rebuild a catalog of many archives from a directory, and what `list` and `plan` take
-//! with it. It asserts no time, but that all of it is there; `scripts/bench rebuild` and `scripts/bench
+//! How long it takes to rebuild a catalog of many archives from a directory, and what `list`, `plan` and
+//! a shell's completion take with it. It asserts no time, but that all of it is there; `scripts/bench rebuild` and `scripts/bench
 //! catalog` print what it takes.
 
 mod common;
@@ -311,6 +311,9 @@ fn listed_and_planned(count: u64, old: Old) {
     let planned = timed(&config, &["plan", &next], count);
     assert!(planned.starts_with(&next), "{planned}");
     assert!(!planned.contains("later archive"), "{planned}");
+    let words = ["complete", "zsh", "--", "show", "home", ""];
+    let dates = timed(&config, &words, count);
+    assert_eq!(lines(&dates), 1 + made.visible, "{dates}");
 }
 
 /// Runs the program several times, prints the median of what it took, and returns what it said.
@@ -320,9 +323,9 @@ fn timed(config: &Path, words: &[&str], archives: u64) -> String {
     for _ in 0..5 {
         let begun = Instant::now();
         let ran = Command::new(env!("CARGO_BIN_EXE_coldchain"))
-            .args(words)
             .arg("--config")
             .arg(config)
+            .args(words)
             .output()
             .unwrap();
         took.push(begun.elapsed());

@@ -49,7 +49,7 @@ pub(super) fn duplicate(from: &Connection, to: &mut Connection) -> Result<(), Ca
 }
 
 /// The file's address for SQLite.
-fn uri(path: &Path) -> String {
+pub(super) fn uri(path: &Path) -> String {
     let mut uri = "file:".to_owned();
     for byte in path.as_os_str().as_encoded_bytes() {
         if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {

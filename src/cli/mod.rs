@@ -2,6 +2,7 @@
 
 mod archive;
 mod catalog;
+pub mod completion;
 mod config;
 mod copy;
 mod cost;
@@ -104,9 +105,14 @@ pub struct Everywhere {
 impl Cli {
     /// Parses the command line of this process. An environment variable that is set but empty counts as unset.
     pub fn of_this_process() -> Result<Self, clap::Error> {
-        let matches = without_empty_variables(Self::command()).try_get_matches()?;
+        let matches = without_empty_variables(program()).try_get_matches()?;
         Self::from_arg_matches(&matches)
     }
+}
+
+/// The command line as it is parsed, helped with and documented.
+pub fn program() -> clap::Command {
+    Cli::command()
 }
 
 fn without_empty_variables(command: clap::Command) -> clap::Command {
@@ -249,6 +255,11 @@ pub enum Command {
     /// The config: whether it has a fault, what it amounts to, and what it may have
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the script by which a shell completes command lines: bash, zsh or fish
+    Completions(completion::Completions),
+    /// What the script of `completions` asks: what fits at the end of a command line
+    #[command(hide = true)]
+    Complete(completion::Complete),
     /// What `backup` starts where `sender = "kernel"`: a snapshot's send stream on stdout
     #[command(hide = true)]
     SendStream(SendStream),

@@ -6,6 +6,7 @@ mod archived;
 pub(crate) mod attended;
 pub(crate) mod backup;
 mod catalog;
+mod complete;
 mod config;
 pub(crate) mod copy;
 mod cost;
@@ -86,6 +87,10 @@ use crate::printing::warn;
 /// Runs a command. [`end_run`] reports how it ended, once that is printed. A panic, which has printed where it was, is an
 /// error like others, so that hooks, records and messages have it.
 pub fn run(cli: Cli) -> Result<(), Error> {
+    if let Command::Complete(args) = &cli.command {
+        // It says nothing of what it can't read: a shell would print that into the line that is typed.
+        return complete::run(args, &cli.everywhere);
+    }
     owned::tell_warnings(|warning| warn(warning));
     let began = AssertUnwindSafe(|| {
         run_report::begin(&cli);
@@ -137,6 +142,8 @@ fn run_command(cli: Cli) -> Result<(), Error> {
         Command::Forget(args) => forget::run(&args, everywhere),
         Command::Status(args) => status::run(&args, everywhere),
         Command::Doctor(args) => doctor::run(&args, everywhere),
+        Command::Completions(args) => complete::script(&args),
+        Command::Complete(args) => complete::run(&args, everywhere),
         Command::SendStream(args) => send_stream::run(&args),
     };
     ran.map_err(|error| Interrupt::of_this_process().explain(error))

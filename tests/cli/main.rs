@@ -6,6 +6,7 @@ mod common;
 mod advised_commands;
 mod bad_input;
 mod command_line;
+mod completions;
 mod config;
 mod costs;
 mod doctor;

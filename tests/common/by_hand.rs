@@ -10,12 +10,23 @@ use super::machine::Machine;
 
 /// Whether the page's programs are here. If not, it says so; in CI that is a failure.
 pub fn can_run() -> bool {
-    let missing: Vec<&str> = ["age", "zstd", "minisign", "jq"]
-        .into_iter()
-        .filter(|program| Command::new(program).arg("--version").output().is_err())
+    are_installed(&["age", "zstd", "minisign", "jq"]) && real_btrfs_available()
+}
+
+/// Whether programs are here. If not, it says so; in CI that is a failure.
+pub fn are_installed(programs: &[&str]) -> bool {
+    let missing: Vec<&&str> = programs
+        .iter()
+        .filter(|program| {
+            Command::new(program)
+                .arg("--version")
+                .stdin(Stdio::null())
+                .output()
+                .is_err()
+        })
         .collect();
     if missing.is_empty() {
-        return real_btrfs_available();
+        return true;
     }
     let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     assert!(!ci, "CI=true, but these are not installed: {missing:?}");

@@ -154,7 +154,7 @@ impl StateDir {
     }
 
     /// Returns the catalog's path.
-    pub(in crate::engine) fn catalog_path(&self) -> PathBuf {
+    pub(crate) fn catalog_path(&self) -> PathBuf {
         self.file("catalog.db")
     }
 
