@@ -7,6 +7,7 @@ mod config;
 mod copy;
 mod cost;
 mod doctor;
+pub mod examples;
 mod extract;
 mod files;
 mod import;
@@ -112,7 +113,7 @@ impl Cli {
 
 /// The command line as it is parsed, helped with and documented.
 pub fn program() -> clap::Command {
-    Cli::command()
+    examples::add_to(Cli::command(), "")
 }
 
 fn without_empty_variables(command: clap::Command) -> clap::Command {
@@ -257,6 +258,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// Print the script by which a shell completes command lines: bash, zsh or fish
     Completions(completion::Completions),
+    /// Print the manual page, or write those of all commands and of the config
+    Man(Man),
     /// What the script of `completions` asks: what fits at the end of a command line
     #[command(hide = true)]
     Complete(completion::Complete),
@@ -269,6 +272,14 @@ pub enum Command {
     Status(Status),
     /// What is wrong: this machine, the config, keys and sources; and every store, which is tried with tiny objects
     Doctor(Doctor),
+}
+
+/// `coldchain man`
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Where all pages go; pages that are there are replaced. Without it, coldchain.1 is printed
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }
 
 /// `coldchain send-stream`

@@ -33,6 +33,7 @@ pub(crate) mod limited_store;
 pub(crate) mod list;
 mod look;
 mod ls;
+mod man;
 mod metrics;
 pub(crate) mod mirror;
 mod mirror_server;
@@ -142,6 +143,7 @@ fn run_command(cli: Cli) -> Result<(), Error> {
         Command::Forget(args) => forget::run(&args, everywhere),
         Command::Status(args) => status::run(&args, everywhere),
         Command::Doctor(args) => doctor::run(&args, everywhere),
+        Command::Man(args) => man::run(&args, everywhere),
         Command::Completions(args) => complete::script(&args),
         Command::Complete(args) => complete::run(&args, everywhere),
         Command::SendStream(args) => send_stream::run(&args),

@@ -136,7 +136,7 @@ impl Typing {
         let begun = Instant::now();
         while !self.words.exists() {
             assert!(
-                begun.elapsed() < Duration::from_secs(60),
+                begun.elapsed() < Duration::from_mins(1),
                 "{keys:?} ran nothing"
             );
             std::thread::sleep(Duration::from_millis(5));

@@ -14,6 +14,7 @@ mod doctor_disk;
 mod doctor_here;
 mod doctor_outputs;
 mod journal;
+mod manual;
 mod printed;
 mod prompts;
 mod transcript;
