@@ -37,7 +37,12 @@ use crate::store::{DirStore, Exclusivity};
 
 pub(super) fn run(args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
     match Config::load(&everywhere.config()) {
-        Ok(config) => complete(&config, args, everywhere),
+        Ok(mut config) => {
+            if let Some(state_dir) = &everywhere.state_dir {
+                config.state_dir.clone_from(state_dir);
+            }
+            complete(&config, args, everywhere)
+        }
         Err(ConfigError::NotFound { .. }) => begin::begin(&args.kit, everywhere),
         Err(error) => Err(error.into()),
     }

@@ -15,6 +15,7 @@ mod doctor_here;
 mod doctor_outputs;
 mod journal;
 mod manual;
+mod packaging;
 mod printed;
 mod prompts;
 mod transcript;

@@ -20,13 +20,13 @@ const SERVICES: [&str; 3] = [
 
 /// Where packages put units.
 const INSTALLED: [&str; 3] = [
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-    "/usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+    "usr/local/lib/systemd/system",
 ];
 
 /// Where the administrator's drop-ins are.
-const ADMINISTRATORS: &str = "/etc/systemd/system";
+const ADMINISTRATORS: &str = "etc/systemd/system";
 
 const FILE: &str = "paths.conf";
 
@@ -37,13 +37,17 @@ const HEAD: &str =
 /// Writes the drop-ins of those units that are installed, if they are not up to date. Returns their paths. The units read
 /// the default config, so another one is none of theirs.
 pub(super) fn write_drop_ins(config: &Config) -> Result<Vec<PathBuf>, Error> {
+    write_below(Path::new("/"), config)
+}
+
+fn write_below(root: &Path, config: &Config) -> Result<Vec<PathBuf>, Error> {
     let text = drop_in(config);
     let mut written = Vec::new();
     for service in SERVICES {
         let is_installed = INSTALLED
             .iter()
-            .any(|directory| Path::new(directory).join(service).exists());
-        let directory = Path::new(ADMINISTRATORS).join(format!("{service}.d"));
+            .any(|directory| root.join(directory).join(service).exists());
+        let directory = root.join(ADMINISTRATORS).join(format!("{service}.d"));
         let path = directory.join(FILE);
         let found = fs::read_to_string(&path).ok();
         let is_ours = found.as_ref().is_none_or(|found| found.starts_with(HEAD));
@@ -147,6 +151,39 @@ mod tests {
                 "ReadWritePaths=\"-/var/log\"",
                 "ReadWritePaths=\"-/var/spool\"",
             ]
+        );
+    }
+
+    #[test]
+    fn installed_units_get_a_drop_in_which_follows_the_config() {
+        let root = tempfile::tempdir().unwrap();
+        let config = |store: &str| {
+            let text = format!(
+                "timezone = 'UTC'\n[[source]]\nname = 'a'\nstore = 'd'\n[store.d]\ntype = 'dir'\npath = '{store}'\n"
+            );
+            Config::parse(&text, Path::new("c.toml")).unwrap()
+        };
+        let written = |store: &str| write_below(root.path(), &config(store)).unwrap();
+        let nothing: [PathBuf; 0] = [];
+        assert_eq!(written("/one"), nothing, "no unit is installed");
+        let units = root.path().join(INSTALLED[0]);
+        fs::create_dir_all(&units).unwrap();
+        for service in SERVICES {
+            fs::write(units.join(service), "").unwrap();
+        }
+        let made = written("/one");
+        assert_eq!(made.len(), 3);
+        let mode = fs::metadata(&made[0]).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+        assert_eq!(written("/one"), nothing, "a second run changes nothing");
+        assert_eq!(written("/two"), made);
+        let text = fs::read_to_string(&made[0]).unwrap();
+        assert!(text.contains("/two") && !text.contains("/one"), "{text}");
+        fs::write(&made[1], "[Service]\n").unwrap();
+        assert_eq!(
+            written("/three").len(),
+            2,
+            "a file of somebody else's is kept"
         );
     }
 }
