@@ -30,6 +30,8 @@ pub mod engine;
 #[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod error;
 #[cfg_attr(not(developer_docs), doc(hidden))]
+pub mod explain;
+#[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod files_db;
 #[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod fuse;

@@ -1,16 +1,18 @@
 //! Parses the command line, runs the command, prints the error chain, and exits.
 
 use std::env;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Once;
 
+use clap::ValueEnum as _;
 use coldchain::allocator;
 use coldchain::cli::{Cli, Command};
 use coldchain::commands;
 use coldchain::core_dumps;
 use coldchain::error::{Error, VerifyError};
 use coldchain::interrupt;
-use coldchain::printing;
+use coldchain::printing::{self, ColorChoice};
 
 fn main() -> ExitCode {
     if let Err(error) = core_dumps::turn_off() {
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    printing::choose_color(cli.everywhere.color);
     let json = cli.everywhere.json;
     printing::name_in_commands(cli.everywhere.as_words());
     let is_check = matches!(cli.command, Command::Verify(_));
@@ -55,14 +58,32 @@ fn main() -> ExitCode {
 
 /// Answers `--help` and `--version`, and reports any other command line that can't be parsed.
 fn usage(error: &clap::Error) -> ExitCode {
+    printing::choose_color(typed_color(env::args_os().skip(1)));
+    let text = error.render();
     if !error.use_stderr() {
-        // The reader of stdout is gone, or its disk is full: nothing else can be said.
-        let _ = error.print();
+        printing::help(&text.to_string(), &text.ansi().to_string());
         return ExitCode::SUCCESS;
     }
     let json = env::args_os().skip(1).any(|word| word == "--json");
-    printing::usage(&error.render().to_string(), json);
+    printing::usage(&text.to_string(), json);
     ExitCode::from(coldchain::error::ExitCode::Usage as u8)
+}
+
+/// What `--color` says on a command line that can't be parsed, or that asks for help.
+fn typed_color(words: impl Iterator<Item = OsString>) -> ColorChoice {
+    let mut chosen = None;
+    let mut words = words.filter_map(|word| word.into_string().ok());
+    while let Some(word) = words.next() {
+        let value = match word.strip_prefix("--color") {
+            Some("") => words.next(),
+            Some(value) => value.strip_prefix('=').map(str::to_owned),
+            None => None,
+        };
+        chosen = value
+            .and_then(|value| ColorChoice::from_str(&value, false).ok())
+            .or(chosen);
+    }
+    chosen.unwrap_or_default()
 }
 
 /// Prints why the program ends. It does so only once, even if the run ends by itself at the moment of a

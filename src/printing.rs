@@ -3,6 +3,8 @@
 //!
 //! If an answer has several lines, the caller makes text from outside a [`Line`] of its own first.
 
+mod color;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::env;
@@ -16,6 +18,8 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
+
+pub use color::{ColorChoice, choose_color};
 
 use crate::error::{Error, ExitCode, RequestError, in_words};
 use crate::model::Line;
@@ -279,7 +283,13 @@ fn write_aside(text: &str) {
         let beyond = kept.len().saturating_sub(RECENT_BYTES);
         kept.drain(..beyond);
     }
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let mut stderr = io::stderr().lock();
+    let text = if color::is_colored(stderr.is_terminal()) {
+        Cow::Owned(color::with_colored_labels(text))
+    } else {
+        Cow::Borrowed(text)
+    };
+    let _ = stderr.write_all(text.as_bytes());
 }
 
 fn say_error(line: impl Display) {
@@ -296,6 +306,19 @@ pub fn failure(source: impl Display, error: &Error) {
     if let Some(hint) = error.hint() {
         say_error(format_args!("hint: {hint}"));
     }
+}
+
+/// Prints the help or the version: `colored` where colours are shown, and `plain` elsewhere. The reader of stdout may be
+/// gone, or its disk full: nothing else can be said.
+pub fn help(plain: &str, colored: &str) {
+    // The program's name, as it was started, may be in it.
+    let is_colored =
+        color::is_colored(stdout_is_terminal()) && !plain.replace('\n', "").contains(is_unfit);
+    let _ = if is_colored {
+        write_out(colored)
+    } else {
+        write_out(&escape_control(plain))
+    };
 }
 
 /// Prints what is wrong with a command line, in clap's words, and how the command is used.

@@ -295,6 +295,17 @@ impl<'c> Line<'c> {
                 ..NextWord::default()
             };
         }
+        if value_is(argument, "TOPIC") {
+            let topics = crate::explain::topics().into_iter();
+            let words = topics.map(|topic| FittingWord {
+                text: topic.name.to_owned(),
+                help: topic.title.to_owned(),
+            });
+            return NextWord {
+                words: words.collect(),
+                ..NextWord::default()
+            };
+        }
         let name = argument.get_value_names().and_then(|names| names.first());
         let name = name.map_or("", clap::builder::Str::as_str);
         let words: &[&str] = match (name, argument.get_id().as_str()) {

@@ -699,6 +699,20 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "explain",
+        &[
+            example("coldchain explain", "What can be explained"),
+            example(
+                "coldchain explain 5",
+                "What an exit code means, and what to do",
+            ),
+            example(
+                "coldchain explain thaw",
+                "What a thaw is, the page on it, and the commands to run",
+            ),
+        ],
+    ),
+    (
         "man",
         &[
             example("coldchain man | man -l -", "Read the main page"),

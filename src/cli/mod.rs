@@ -36,6 +36,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::parse_size;
 use crate::model::shell;
+use crate::printing::ColorChoice;
 use crate::store::RateLimit;
 
 pub use archive::{Backup, Decide, Forget, Plan, Prune};
@@ -101,6 +102,15 @@ pub struct Everywhere {
     /// Say on stderr what is being done
     #[arg(long, short, global = true)]
     pub verbose: bool,
+    /// When help and the words error, warning and hint have colours; `auto` heeds `$NO_COLOR`, `$CLICOLOR` and `$CLICOLOR_FORCE`
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true
+    )]
+    pub color: ColorChoice,
 }
 
 impl Cli {
@@ -135,6 +145,7 @@ impl Everywhere {
             json: false,
             quiet: true,
             verbose: false,
+            color: ColorChoice::Auto,
         }
     }
 
@@ -258,6 +269,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// Print the script by which a shell completes command lines: bash, zsh or fish
     Completions(completion::Completions),
+    /// Say what an exit code or an area is, and what to run next; without a word, list what can be explained
+    Explain(Explain),
     /// Print the manual page, or write those of all commands and of the config
     Man(Man),
     /// What the script of `completions` asks: what fits at the end of a command line
@@ -272,6 +285,14 @@ pub enum Command {
     Status(Status),
     /// What is wrong: this machine, the config, keys and sources; and every store, which is tried with tiny objects
     Doctor(Doctor),
+}
+
+/// `coldchain explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// An exit code, or an area such as thaw or recovery-kit
+    #[arg(value_name = "TOPIC")]
+    pub topic: Vec<String>,
 }
 
 /// `coldchain man`

@@ -14,6 +14,7 @@ mod decide;
 mod diff;
 mod doctor;
 mod du;
+mod explain;
 mod extract;
 mod failure;
 mod file_counts;
@@ -143,6 +144,7 @@ fn run_command(cli: Cli) -> Result<(), Error> {
         Command::Forget(args) => forget::run(&args, everywhere),
         Command::Status(args) => status::run(&args, everywhere),
         Command::Doctor(args) => doctor::run(&args, everywhere),
+        Command::Explain(args) => explain::run(&args, everywhere),
         Command::Man(args) => man::run(&args, everywhere),
         Command::Completions(args) => complete::script(&args),
         Command::Complete(args) => complete::run(&args, everywhere),

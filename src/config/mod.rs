@@ -62,6 +62,7 @@ pub use schema::schema;
 pub use size::parse as parse_size;
 pub use source::{HeldFor, LINK_NAME, Live, Source, is_link_name};
 pub use store::{ColdDir, StoreConfig};
+pub(crate) use suggest::nearest;
 pub use template::{TemplateFacts, kit_of_template, template};
 pub use toml_value::in_toml;
 

@@ -1,7 +1,7 @@
 //! Finds the known name that was probably meant by a mistyped one.
 
 /// Returns the nearest of `known`, if at most a third of the longer name differs.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let lower = name.to_lowercase();
     known
         .filter_map(|candidate| {

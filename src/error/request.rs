@@ -36,6 +36,14 @@ pub enum RequestError {
     /// No such archive.
     #[error("there is no archive `{0}`")]
     NoSuchArchive(String),
+    /// `explain` does not know what it was asked.
+    #[error("there is nothing to explain by the name `{word}`")]
+    NoSuchTopic {
+        /// What was typed.
+        word: String,
+        /// The known word that was probably meant.
+        nearest: Option<String>,
+    },
     /// No source has an archive.
     #[error("nothing has been archived yet")]
     NothingArchived,
@@ -88,6 +96,10 @@ impl RequestError {
             }
             Self::NeverSeen(_) => exit(ExitCode::Usage).hint("`coldchain list` shows the sources"),
             Self::NoSuchArchive(_) => exit(ExitCode::Usage).hint(LIST_SHOWS),
+            Self::NoSuchTopic { nearest, .. } => exit(ExitCode::Usage).hint(match nearest {
+                Some(nearest) => format!("run `coldchain explain {nearest}`"),
+                None => "`coldchain explain` lists what there is".to_owned(),
+            }),
             Self::Ambiguous { .. } => {
                 exit(ExitCode::Usage).hint("name the source too, or give the archive's id")
             }

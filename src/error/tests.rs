@@ -607,6 +607,14 @@ fn samples() -> Vec<Error> {
         Error::Request(RequestError::NeverSeen(mail())),
         Error::Request(RequestError::NoSuchArchive("TEXT".to_owned())),
         Error::Request(RequestError::NothingArchived),
+        Error::Request(RequestError::NoSuchTopic {
+            word: "TEXT".to_owned(),
+            nearest: Some("NAME".to_owned()),
+        }),
+        Error::Request(RequestError::NoSuchTopic {
+            word: "TEXT".to_owned(),
+            nearest: None,
+        }),
         Error::Request(RequestError::Ambiguous {
             which: "WHICH".to_owned(),
             sources: "SOURCES".to_owned(),

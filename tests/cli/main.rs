@@ -5,6 +5,7 @@ mod common;
 
 mod advised_commands;
 mod bad_input;
+mod color;
 mod command_line;
 mod completions;
 mod config;
@@ -13,6 +14,7 @@ mod doctor;
 mod doctor_disk;
 mod doctor_here;
 mod doctor_outputs;
+mod explained;
 mod journal;
 mod manual;
 mod packaging;

@@ -47,6 +47,12 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// Parses a command line as the program does.
+pub(crate) fn parse(line: &str) -> clap::ArgMatches {
+    let matches = program().try_get_matches_from(words(line));
+    matches.unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
 /// The words of the command that a parsed line runs.
 fn command_of(matches: &clap::ArgMatches) -> String {
     let Some((name, further)) = matches.subcommand() else {
@@ -73,9 +79,7 @@ fn each_command_has_examples_that_parse_and_are_its_own() {
             .expect("the help has the examples");
         let mut own = 0;
         for Example { line, does } in examples {
-            let matches = program().try_get_matches_from(words(line));
-            let matches = matches.unwrap_or_else(|error| panic!("{line}: {error}"));
-            own += usize::from(command_of(&matches).starts_with(&name));
+            own += usize::from(command_of(&parse(line)).starts_with(&name));
             // Help is wrapped at 100 columns, and a wrapped line can't be copied.
             assert!(
                 line.len() <= 96 && does.len() <= 88,
