@@ -63,7 +63,7 @@ fn each_topic_is_short_and_names_a_page_and_commands_that_there_are() {
             lines.len()
         );
         for line in lines {
-            assert!(line.chars().count() <= 130, "{name}: {line}");
+            assert!(line.chars().count() <= 100, "{name}: {line}");
             // Commands and keys that a text names in code begin with a word that exists.
             let verbs = line
                 .split('`')
