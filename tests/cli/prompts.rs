@@ -30,6 +30,7 @@ impl Terminal {
         let mut child = Command::new("script")
             .args(["--quiet", "--return", "--command", &script, "/dev/null"])
             .env("SHELL", "/bin/sh")
+            .env("NO_COLOR", "1")
             .env("COLDCHAIN_CONFIG", machine.path("config.toml"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
