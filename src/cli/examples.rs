@@ -514,6 +514,43 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "config",
+        &[
+            example("coldchain config check", "Is there a fault in it?"),
+            example("coldchain config show", "What holds, and why"),
+        ],
+    ),
+    (
+        "config check",
+        &[
+            example("coldchain config check", "Is there a fault in it?"),
+            example(
+                "coldchain config check --config new.toml",
+                "The same of a file that is not in use yet",
+            ),
+        ],
+    ),
+    (
+        "config show",
+        &[
+            example(
+                "coldchain config show",
+                "Every value that holds, with its line",
+            ),
+            example("coldchain config show --json", "The same for a program"),
+        ],
+    ),
+    (
+        "config schema",
+        &[
+            example("coldchain config schema", "Print it"),
+            example(
+                "coldchain config schema --json",
+                "The same: it is JSON in any case",
+            ),
+        ],
+    ),
+    (
         "catalog check",
         &[
             example(
