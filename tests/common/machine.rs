@@ -105,9 +105,14 @@ impl Machine {
 
     /// The same on a filesystem that is there.
     pub fn with_subvolume_on(btrfs: LoopFs) -> Self {
+        Self::with_config(btrfs, LIVE_CONFIG)
+    }
+
+    /// The same with another config.
+    pub fn with_config(btrfs: LoopFs, config: &str) -> Self {
         let machine = Self::with(Some(btrfs));
         machine.btrfs().subvolume("home");
-        machine.init(LIVE_CONFIG);
+        machine.init(config);
         machine
     }
 

@@ -13,3 +13,4 @@ mod old_catalogs;
 mod old_formats;
 mod old_version;
 mod rebuild;
+mod runbook;
