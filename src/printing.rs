@@ -36,7 +36,8 @@ pub fn name_in_commands(options: String) {
     }
 }
 
-fn with_options(text: &str) -> Cow<'_, str> {
+/// Adds the options to the commands in a text that is shown in another way than by this module.
+pub fn with_options(text: &str) -> Cow<'_, str> {
     let Some(options) = OPTIONS.get().filter(|_| text.contains(COMMAND)) else {
         return Cow::Borrowed(text);
     };

@@ -20,6 +20,7 @@ mod move_home;
 mod pull;
 mod questions;
 mod read;
+mod report;
 mod restore;
 mod snapshots;
 mod status;
@@ -57,6 +58,7 @@ pub use move_home::Move;
 pub use pull::Pull;
 pub use questions::{Diff, Du, Find, KindLetter, Ls, SizeRange, ToIndex};
 pub use read::{AtPlace, List, Show, Thaw, Thawing, Verify};
+pub use report::Report;
 pub use restore::{Adopt, Restore, writable_name};
 pub use snapshots::{Snapshot, Snapshots};
 pub use status::{CheckStyle, Status};
@@ -283,6 +285,8 @@ pub enum Command {
     Forget(Forget),
     /// How the sources stand: last archives, what is due, checks, alarms; asks no store
     Status(Status),
+    /// All that is known of the sources on one page: alarms, timelines, growth, places, costs, checks; HTML or a short text
+    Report(Report),
     /// What is wrong: this machine, the config, keys and sources; and every store, which is tried with tiny objects
     Doctor(Doctor),
 }

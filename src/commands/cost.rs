@@ -1,10 +1,10 @@
 //! `coldchain cost`: what is stored costs now, in the months to come, and to restore. It reads the catalog alone.
 
-mod answer;
-mod forecast;
-mod json;
-mod report;
-mod table;
+pub(super) mod answer;
+pub(super) mod forecast;
+pub(super) mod json;
+pub(super) mod report;
+pub(super) mod table;
 
 use answer::{CostAnswer, SourceCosts};
 
@@ -21,6 +21,18 @@ use crate::engine::{
 };
 use crate::error::{Error, RequestError};
 
+/// What is asked of the costs of sources.
+pub(super) struct AskedCosts {
+    pub(super) span: ForecastSpan,
+    pub(super) otherwise: Option<StoredOtherwise>,
+    /// How long a restore keeps thawed what it has thawed.
+    pub(super) thaw_days: u32,
+    /// Whether it says what each archive costs.
+    pub(super) with_archives: bool,
+    /// Whether it has what was imported of another tool.
+    pub(super) with_imports: bool,
+}
+
 pub(super) fn run(args: &Cost, everywhere: &Everywhere) -> Result<(), Error> {
     let config = load_to_read(everywhere)?;
     let sources = chosen(args, &config)?;
@@ -36,30 +48,20 @@ pub(super) fn run(args: &Cost, everywhere: &Everywhere) -> Result<(), Error> {
         segment_bytes: args.segment_size,
     });
     let mut catalog = StateDir::new(&config.state_dir).catalog_to_read()?;
-    let imports = if args.sources().next().is_some() {
-        Vec::new()
-    } else {
-        known_imports(&catalog)?
-    };
-    let imports = imports.into_iter().map(|import| {
-        let size = size_of_import(&config, &import);
-        (import.row.name, size)
-    });
-    let imports = imports.collect();
-    let costs = sources
-        .iter()
-        .map(|source| gather(args, (&config, source), (span, otherwise), &mut catalog));
-    let costs = CostAnswer {
-        imports,
-        sources: costs.collect::<Result<_, _>>()?,
+    let asked = AskedCosts {
         span,
         otherwise,
-        prices: &config.prices,
+        thaw_days: args.thaw_days,
+        with_archives: args.archives,
+        with_imports: args.sources().next().is_none(),
+    };
+    let costs = CostAnswer {
         with_details: sources.len() == 1
             || everywhere.verbose
             || args.archives
             || otherwise.is_some(),
         with_notes: !everywhere.quiet,
+        ..gather(&config, &sources, &asked, &mut catalog)?
     };
     if costs.has_no_archive() {
         return Err(match sources[..] {
@@ -91,24 +93,55 @@ fn chosen<'a>(args: &Cost, config: &'a Config) -> Result<Vec<&'a Source>, Error>
     Ok(chosen)
 }
 
-fn gather<'a>(
-    args: &Cost,
-    (config, source): (&Config, &'a Source),
-    (span, otherwise): (ForecastSpan, Option<StoredOtherwise>),
+/// Gathers the costs of sources, for an answer with all details and notes.
+pub(super) fn gather<'a>(
+    config: &'a Config,
+    sources: &[&'a Source],
+    asked: &AskedCosts,
+    catalog: &mut Catalog,
+) -> Result<CostAnswer<'a>, Error> {
+    let imports = if asked.with_imports {
+        known_imports(catalog)?
+    } else {
+        Vec::new()
+    };
+    let imports = imports.into_iter().map(|import| {
+        let size = size_of_import(config, &import);
+        (import.row.name, size)
+    });
+    let imports = imports.collect();
+    let costs = sources
+        .iter()
+        .map(|source| of_source(config, source, asked, catalog));
+    Ok(CostAnswer {
+        imports,
+        sources: costs.collect::<Result<_, _>>()?,
+        span: asked.span,
+        otherwise: asked.otherwise,
+        prices: &config.prices,
+        with_details: true,
+        with_notes: true,
+    })
+}
+
+fn of_source<'a>(
+    config: &Config,
+    source: &'a Source,
+    asked: &AskedCosts,
     catalog: &mut Catalog,
 ) -> Result<SourceCosts<'a>, Error> {
     let places = monthly_cost(config, source, catalog)?;
-    let archives = args
-        .archives
+    let archives = asked
+        .with_archives
         .then(|| archive_costs(config, source, catalog));
     Ok(SourceCosts {
         source,
-        forecast: foresee_cost(config, source, span, otherwise, catalog)?,
+        forecast: foresee_cost(config, source, asked.span, asked.otherwise, catalog)?,
         archives: archives.transpose()?,
         restore: if places.is_empty() {
             Vec::new()
         } else {
-            restore_costs(config, source, args.thaw_days, catalog, SystemClock.now())?
+            restore_costs(config, source, asked.thaw_days, catalog, SystemClock.now())?
         },
         places,
     })

@@ -24,7 +24,7 @@ use crate::engine::{
 use crate::error::Error;
 use crate::model::archive::ArchiveState;
 use crate::model::{ArchiveId, Line, SourceName};
-use crate::plan::{Chain, ChainExpiry, awaiting_inventory, expiry_dates};
+use crate::plan::{Chain, ChainExpiry, Schedule, awaiting_inventory, expiry_dates, unfilled_slots};
 use crate::progress::Quiet;
 use row::RowWidths;
 
@@ -44,6 +44,8 @@ pub(crate) struct ListedSource<'a> {
     pub(crate) copies: Vec<KnownCopy>,
     /// Where home is, if the config names a home of before.
     pub(crate) moved: Option<MovedAway>,
+    /// `None` without a store, and if the config does not name it.
+    pub(super) schedule: Option<Schedule>,
     /// How many files archives have, as far as the file index knows it.
     pub(crate) files: BTreeMap<ArchiveId, u64>,
 }
@@ -109,18 +111,7 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
     let rows: Vec<_> = rows.collect::<Result<_, Error>>()?;
     let context = RunContext::real(&Quiet);
     let listed = chosen.iter().zip(&rows);
-    let listed = listed.map(|(source, rows)| {
-        let mirrors = known_mirrors(&config, source, &catalog, context)?;
-        let listed = gather(&config, source, rows, asked, mirrors);
-        let copies = known_copies(&config, source, &catalog)?;
-        let moved = moved_away(&config, source, &catalog)?;
-        Ok(ListedSource {
-            copies,
-            moved,
-            files: file_counts(&config, source, &catalog),
-            ..listed
-        })
-    });
+    let listed = listed.map(|(source, rows)| list_source((&config, source), rows, asked, &catalog));
     let listed: Vec<_> = listed.collect::<Result<_, Error>>()?;
     let (further, imports) = match args.source.name() {
         Some(_) => (Vec::new(), Vec::new()),
@@ -169,6 +160,24 @@ pub(crate) fn rows(
     // The sort is stable: the archives of a chain stay in order.
     archives.sort_by_key(|archive| archive.link.chain);
     Ok(archives)
+}
+
+/// Returns all that a list has of a source.
+pub(super) fn list_source<'a>(
+    (config, source): (&Config, &Source),
+    rows: &'a [ListedRow],
+    asked: catalog::WhichArchives,
+    catalog: &Catalog,
+) -> Result<ListedSource<'a>, Error> {
+    let context = RunContext::real(&Quiet);
+    let mirrors = known_mirrors(config, source, catalog, context)?;
+    let listed = gather(config, source, rows, asked, mirrors);
+    Ok(ListedSource {
+        copies: known_copies(config, source, catalog)?,
+        moved: moved_away(config, source, catalog)?,
+        files: file_counts(config, source, catalog),
+        ..listed
+    })
 }
 
 /// Returns a source for the list.
@@ -229,7 +238,10 @@ pub(crate) fn gather<'a>(
         copies: Vec::new(),
         moved: None,
         files: BTreeMap::new(),
-        next_slot: schedule.map(|schedule| schedule.next_slot_after(today(config))),
+        next_slot: schedule
+            .as_ref()
+            .map(|schedule| schedule.next_slot_after(today(config))),
+        schedule,
     }
 }
 
@@ -310,7 +322,7 @@ impl Widths {
 }
 
 impl ListedSource<'_> {
-    fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
         let chains: Vec<Value> = self.chains.iter().map(|it| it.to_json(self)).collect();
         let mirrors: Vec<Value> = self.mirrors.iter().map(mirrors::to_json).collect();
         let mut source = json!({
@@ -326,8 +338,20 @@ impl ListedSource<'_> {
         source
     }
 
+    /// Returns the scheduled dates since the first archive in sight that no archive in sight fills, by the schedule of
+    /// today.
+    pub(super) fn gaps(&self, today: NaiveDate) -> Vec<NaiveDate> {
+        let Some(schedule) = &self.schedule else {
+            return Vec::new();
+        };
+        let archives = self.chains.iter().flat_map(|chain| chain.archives);
+        let mut dates: Vec<NaiveDate> = archives.map(|archive| archive.link.id.date).collect();
+        dates.sort_unstable();
+        unfilled_slots(schedule, &dates, today)
+    }
+
     /// Returns the places that have an archive; `None` if there is home alone.
-    fn places_of(&self, archive: &ListedRow) -> Option<Vec<String>> {
+    pub(super) fn places_of(&self, archive: &ListedRow) -> Option<Vec<String>> {
         if self.copies.is_empty() || !archive.is_visible() {
             return None;
         }
@@ -438,7 +462,7 @@ impl ListedChain<'_> {
     }
 
     /// Returns whether it can no longer be revived.
-    fn deletion_has_begun(&self) -> bool {
+    pub(super) fn deletion_has_begun(&self) -> bool {
         self.shown().any(|archive| archive.deletion_has_begun)
     }
 

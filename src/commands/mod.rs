@@ -50,6 +50,7 @@ mod prompt;
 mod prune;
 mod public_tools;
 mod pull;
+mod report;
 pub(crate) mod restore;
 pub(crate) mod run_facts;
 mod run_report;
@@ -61,6 +62,7 @@ mod snapshots;
 mod status;
 mod target;
 mod thaw;
+mod time_axis;
 mod verify;
 mod yesterday;
 
@@ -143,6 +145,7 @@ fn run_command(cli: Cli) -> Result<(), Error> {
         Command::Key(key) => key::run(&key, everywhere),
         Command::Forget(args) => forget::run(&args, everywhere),
         Command::Status(args) => status::run(&args, everywhere),
+        Command::Report(args) => report::run(&args, everywhere),
         Command::Doctor(args) => doctor::run(&args, everywhere),
         Command::Explain(args) => explain::run(&args, everywhere),
         Command::Man(args) => man::run(&args, everywhere),

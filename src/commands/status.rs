@@ -1,10 +1,10 @@
 //! `coldchain status`: how the sources stand, without asking a store.
 
-mod alarm_groups;
+pub(super) mod alarm_groups;
 mod block;
 mod check;
-mod json;
-mod table;
+pub(super) mod json;
+pub(super) mod table;
 mod test_messages;
 
 use super::age::ago;

@@ -58,6 +58,9 @@ pub enum RequestError {
     /// The file to write exists already.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
+    /// What is to be replaced is no plain file.
+    #[error("cannot write {}: it is {}", .0.display(), .1)]
+    NoPlainFile(PathBuf, &'static str),
     /// The user said no.
     #[error("stopped: not confirmed")]
     NotConfirmed,
@@ -105,6 +108,8 @@ impl RequestError {
             }
             Self::Exists(_) => exit(ExitCode::Usage)
                 .hint("nothing was overwritten; name another file, or move it away"),
+            Self::NoPlainFile(..) => exit(ExitCode::Usage)
+                .hint("nothing was written; name a plain file, or one that does not exist yet"),
             Self::NotConfirmed => exit(ExitCode::Usage).hint("nothing was changed"),
             Self::NoTerminal => exit(ExitCode::Usage)
                 .hint("add --yes to run without a confirmation; nothing was changed"),

@@ -686,6 +686,7 @@ fn samples() -> Vec<Error> {
             what: "WHAT".to_owned(),
         }),
         Error::Request(RequestError::Exists(PathBuf::from("/path"))),
+        Error::Request(RequestError::NoPlainFile(PathBuf::from("/path"), "a link")),
         Error::Request(RequestError::NotConfirmed),
         Error::Request(RequestError::NoTerminal),
         Error::Backup(BackupError::AfterArchive {

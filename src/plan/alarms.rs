@@ -16,6 +16,9 @@ use crate::model::size::Bytes;
 /// How many slots may be missed before a source is overdue: one is a night without power, two are a fault.
 const MISSED_SLOTS: usize = 2;
 
+/// No more missed slots than this are counted.
+const MOST_MISSED: usize = 1000;
+
 /// How long before a mirror's hold or a lock ends that is said.
 const RUNS_OUT_WITHIN: TimeDelta = TimeDelta::days(7);
 
@@ -144,7 +147,7 @@ pub fn missed_slots(
     while slot < today && slot > newest {
         missed.push(slot);
         // A clock that jumped far ahead must not make this long.
-        if missed.len() > 1000 {
+        if missed.len() > MOST_MISSED {
             break;
         }
         let next = schedule.next_slot_after(slot);
@@ -154,6 +157,20 @@ pub fn missed_slots(
         slot = next;
     }
     missed
+}
+
+/// Returns the scheduled dates since the first of some archives' dates, in order, that none of them fills, before today.
+pub fn unfilled_slots(
+    schedule: &Schedule,
+    dates: &[NaiveDate],
+    today: NaiveDate,
+) -> Vec<NaiveDate> {
+    let between = dates.windows(2).flat_map(|dates| {
+        // An archive fills the slot that is open on its date.
+        missed_slots(schedule, Some(dates[0]), schedule.slot_of(dates[1]))
+    });
+    let since = missed_slots(schedule, dates.last().copied(), today);
+    between.chain(since).take(MOST_MISSED).collect()
 }
 
 /// Returns the first day on which a source is overdue if nothing is archived until then.

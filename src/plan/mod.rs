@@ -107,7 +107,7 @@ pub mod verify;
 
 pub use alarms::{
     Alarm, AlarmKind, Behind, CheckLimits, CheckedAt, FailedRun, MeasuredArchive, RunsOut, Urgency,
-    WatchedSource, alarms, missed_slots, overdue_from, usual_bytes,
+    WatchedSource, alarms, missed_slots, overdue_from, unfilled_slots, usual_bytes,
 };
 pub use backup::{BackupPlan, plan_backup, snapshots_alone};
 pub use batch_thaw::{BatchThaw, BatchTier, TO_FILL_IN, partition};

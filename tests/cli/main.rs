@@ -20,6 +20,7 @@ mod manual;
 mod packaging;
 mod printed;
 mod prompts;
+mod report;
 mod transcript;
 mod watching;
 mod without_store;

@@ -8,33 +8,33 @@ use crate::model::SourceName;
 use crate::plan::{ForecastMonth, MonthCost, PlaceCost, PlaceForecast, Prices, Usd};
 
 /// What is known of a source's costs.
-pub(super) struct SourceCosts<'a> {
-    pub(super) source: &'a Source,
+pub(in crate::commands) struct SourceCosts<'a> {
+    pub(in crate::commands) source: &'a Source,
     /// Now, each month.
-    pub(super) places: Vec<PlaceCost>,
-    pub(super) forecast: Result<CostForecast, NoForecast>,
+    pub(in crate::commands) places: Vec<PlaceCost>,
+    pub(in crate::commands) forecast: Result<CostForecast, NoForecast>,
     /// Empty if it was never archived.
-    pub(super) restore: Vec<RestoreCostAt>,
+    pub(in crate::commands) restore: Vec<RestoreCostAt>,
     /// `None` if they were not asked for.
-    pub(super) archives: Option<Vec<ArchiveCost>>,
+    pub(in crate::commands) archives: Option<Vec<ArchiveCost>>,
 }
 
 /// What is answered.
-pub(super) struct CostAnswer<'a> {
-    pub(super) sources: Vec<SourceCosts<'a>>,
+pub(in crate::commands) struct CostAnswer<'a> {
+    pub(in crate::commands) sources: Vec<SourceCosts<'a>>,
     /// What was imported of another tool; empty if sources were named.
-    pub(super) imports: Vec<(SourceName, ImportSize)>,
-    pub(super) span: ForecastSpan,
-    pub(super) otherwise: Option<StoredOtherwise>,
-    pub(super) prices: &'a Prices,
+    pub(in crate::commands) imports: Vec<(SourceName, ImportSize)>,
+    pub(in crate::commands) span: ForecastSpan,
+    pub(in crate::commands) otherwise: Option<StoredOtherwise>,
+    pub(in crate::commands) prices: &'a Prices,
     /// Whether the text has all of each source, or a line for each place.
-    pub(super) with_details: bool,
+    pub(in crate::commands) with_details: bool,
     /// Whether the answer says what is not in the sums.
-    pub(super) with_notes: bool,
+    pub(in crate::commands) with_notes: bool,
 }
 
 /// What no sum has, because the catalog does not know it.
-pub(super) const NOT_INCLUDED: [&str; 8] = [
+pub(in crate::commands) const NOT_INCLUDED: [&str; 8] = [
     "taxes, discounts, and free tiers other than that of egress",
     "older versions of objects, and what a bucket copies or lists by itself",
     "uploads that were given up, until `coldchain prune` removes their objects",
@@ -47,19 +47,19 @@ pub(super) const NOT_INCLUDED: [&str; 8] = [
 
 impl SourceCosts<'_> {
     /// Returns what the source costs a month; `None` if the prices of a place are not known.
-    pub(super) fn usd_a_month(&self) -> Option<Usd> {
+    pub(in crate::commands) fn usd_a_month(&self) -> Option<Usd> {
         self.places.iter().map(PlaceCost::usd_a_month).sum()
     }
 }
 
 impl CostAnswer<'_> {
     /// Returns whether no source was ever archived.
-    pub(super) fn has_no_archive(&self) -> bool {
+    pub(in crate::commands) fn has_no_archive(&self) -> bool {
         self.sources.iter().all(|costs| costs.places.is_empty())
     }
 
     /// Returns what everything costs a month, as far as prices are known, and whether all are.
-    pub(super) fn now(&self) -> (Usd, bool) {
+    pub(in crate::commands) fn now(&self) -> (Usd, bool) {
         let places = self.sources.iter().flat_map(|costs| &costs.places);
         let sums: Vec<Option<Usd>> = places.map(PlaceCost::usd_a_month).collect();
         let known: Usd = sums.iter().flatten().copied().sum();
@@ -67,7 +67,7 @@ impl CostAnswer<'_> {
     }
 
     /// Returns the URLs of the stores whose prices are not known, each once.
-    pub(super) fn without_prices(&self) -> Vec<&str> {
+    pub(in crate::commands) fn without_prices(&self) -> Vec<&str> {
         let mut stores: Vec<&str> = Vec::new();
         let places = self.sources.iter().flat_map(|costs| &costs.places);
         for place in places.filter(|place| place.usd_a_month().is_none()) {
@@ -80,7 +80,7 @@ impl CostAnswer<'_> {
 }
 
 /// Returns what the places cost together in each month; `None` if the prices of one are not known.
-pub(super) fn sums_of(places: &[PlaceForecast]) -> Option<Vec<MonthCost>> {
+pub(in crate::commands) fn sums_of(places: &[PlaceForecast]) -> Option<Vec<MonthCost>> {
     let mut sums: Vec<MonthCost> = Vec::new();
     for place in places {
         let costs = place.costs.as_ref()?;
@@ -93,7 +93,10 @@ pub(super) fn sums_of(places: &[PlaceForecast]) -> Option<Vec<MonthCost>> {
 }
 
 /// Returns what the whole months cost together.
-pub(super) fn of_whole_months(months: &[ForecastMonth], costs: &[MonthCost]) -> MonthCost {
+pub(in crate::commands) fn of_whole_months(
+    months: &[ForecastMonth],
+    costs: &[MonthCost],
+) -> MonthCost {
     let months = months.iter().zip(costs);
     let whole = months.filter(|(month, _)| month.is_whole());
     whole.fold(MonthCost::default(), |sum, (_, cost)| sum.and(cost))
@@ -101,7 +104,7 @@ pub(super) fn of_whole_months(months: &[ForecastMonth], costs: &[MonthCost]) -> 
 
 impl NoForecast {
     /// Returns the reason, in words.
-    pub(super) fn in_words(self) -> &'static str {
+    pub(in crate::commands) fn in_words(self) -> &'static str {
         match self {
             Self::NeverArchived => "nothing has been archived yet, so no size is known",
             Self::NotInConfig => "the config does not name it, so its schedule is not known",

@@ -17,15 +17,15 @@ const NO_FAILURE: &str = "writing to a string does not fail";
 const UNKNOWN: &str = "?";
 
 /// The sums of each month; `None` if they are not known.
-type Sums = Option<Vec<MonthCost>>;
+pub(in crate::commands) type Sums = Option<Vec<MonthCost>>;
 
 /// Returns a sum, or what stands in its place if it is not known.
-pub(super) fn usd(usd: Option<Usd>) -> String {
+pub(in crate::commands) fn usd(usd: Option<Usd>) -> String {
     usd.map_or_else(|| UNKNOWN.to_owned(), |usd| usd.to_string())
 }
 
 /// Returns the months of a forecast, in words.
-pub(super) fn next_months(months: u32) -> String {
+pub(in crate::commands) fn next_months(months: u32) -> String {
     match months {
         1 => "the next month".to_owned(),
         months => format!("the next {months} months"),
@@ -33,7 +33,11 @@ pub(super) fn next_months(months: u32) -> String {
 }
 
 /// Writes the months to come, and beside them those of a source that is stored otherwise.
-pub(super) fn write_forecast(text: &mut String, foreseen: &CostForecast, answer: &CostAnswer<'_>) {
+pub(in crate::commands) fn write_forecast(
+    text: &mut String,
+    foreseen: &CostForecast,
+    answer: &CostAnswer<'_>,
+) {
     let months = next_months(answer.span.months);
     let (full, incremental) = sizes_in_words(&foreseen.sizes);
     writeln!(text, "  {months}\n    {full}\n    {incremental}").expect(NO_FAILURE);
@@ -105,7 +109,11 @@ fn write_otherwise(
 }
 
 /// Returns the months and the sum of the whole ones. `beside` has the sums of the same months as things are.
-fn month_table(forecast: &SourceForecast, sums: &Sums, beside: Option<&Sums>) -> TextTable {
+pub(in crate::commands) fn month_table(
+    forecast: &SourceForecast,
+    sums: &Sums,
+    beside: Option<&Sums>,
+) -> TextTable {
     let last = if beside.is_some() {
         "as it is"
     } else {
@@ -171,7 +179,7 @@ fn name_of(month: &ForecastMonth) -> String {
 }
 
 /// Returns what fulls and incrementals are taken to be, and why.
-fn sizes_in_words(sizes: &SizeModel) -> (String, String) {
+pub(in crate::commands) fn sizes_in_words(sizes: &SizeModel) -> (String, String) {
     let full = Bytes(sizes.full.sealed_bytes);
     let full = match sizes.growth {
         Some(growth) => format!(

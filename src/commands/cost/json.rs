@@ -11,7 +11,7 @@ use crate::plan::{
     Growth, KeptCost, MonthCost, PlaceCost, Pricing, SizeModel, SourceForecast, TierCost, Usd,
 };
 
-pub(super) fn to_json(answer: &CostAnswer<'_>) -> Value {
+pub(in crate::commands) fn to_json(answer: &CostAnswer<'_>) -> Value {
     let sources = answer.sources.iter();
     let sources = sources.map(|costs| of_source(costs, answer.otherwise));
     let imported = answer.imports.iter().map(|(name, size)| {

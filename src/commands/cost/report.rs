@@ -17,7 +17,7 @@ const NO_FAILURE: &str = "writing to a string does not fail";
 /// Days after which the table of prices is called old.
 const OLD_DAYS: i64 = 365;
 
-pub(super) fn to_text(answer: &CostAnswer<'_>) -> String {
+pub(in crate::commands) fn to_text(answer: &CostAnswer<'_>) -> String {
     let mut text = String::new();
     if answer.with_details {
         for (at, costs) in answer.sources.iter().enumerate() {
@@ -47,7 +47,7 @@ pub(super) fn to_text(answer: &CostAnswer<'_>) -> String {
 }
 
 /// Returns a line for each place of each source.
-fn overview(answer: &CostAnswer<'_>) -> TextTable {
+pub(in crate::commands) fn overview(answer: &CostAnswer<'_>) -> TextTable {
     let mut table = TextTable::new("<<>>>>");
     let months = count(answer.span.months.into(), "month");
     table.head(["source", "place", "stored", "a month", &months, "restore"]);
@@ -147,7 +147,7 @@ fn write_now(text: &mut String, places: &[PlaceCost]) {
 }
 
 /// Returns the class of objects; nothing if their store has none.
-fn class_of(cost: &KeptCost) -> String {
+pub(in crate::commands) fn class_of(cost: &KeptCost) -> String {
     match cost.pricing {
         Pricing::Free => String::new(),
         Pricing::Known | Pricing::Unknown => cost.kept.class.to_string(),
@@ -192,7 +192,7 @@ fn write_restore(text: &mut String, place: &str, restore: &NewestRestore) {
     }
 }
 
-fn restore_table(restore: &NewestRestore) -> TextTable {
+pub(in crate::commands) fn restore_table(restore: &NewestRestore) -> TextTable {
     let cost = &restore.estimate.cost;
     let mut table = TextTable::new("<>>>>>>");
     table.head([

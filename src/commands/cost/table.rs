@@ -1,7 +1,7 @@
 //! Text in columns.
 
 /// Rows of text, shown in columns that are as wide as their longest text.
-pub(super) struct TextTable {
+pub(in crate::commands) struct TextTable {
     /// `<` for a column whose texts stand at the left, `>` for one whose texts stand at the right.
     columns: &'static str,
     rows: Vec<Vec<String>>,
@@ -9,7 +9,7 @@ pub(super) struct TextTable {
 
 impl TextTable {
     /// Makes a table of columns: `<` for each whose texts stand at the left, `>` for each other.
-    pub(super) const fn new(columns: &'static str) -> Self {
+    pub(in crate::commands) const fn new(columns: &'static str) -> Self {
         Self {
             columns,
             rows: Vec::new(),
@@ -17,17 +17,33 @@ impl TextTable {
     }
 
     /// Adds a row.
-    pub(super) fn row(&mut self, row: impl IntoIterator<Item = String>) {
+    pub(in crate::commands) fn row(&mut self, row: impl IntoIterator<Item = String>) {
         self.rows.push(row.into_iter().collect());
     }
 
     /// Adds a row of names.
-    pub(super) fn head<const N: usize>(&mut self, names: [&str; N]) {
+    pub(in crate::commands) fn head<const N: usize>(&mut self, names: [&str; N]) {
         self.row(names.map(str::to_owned));
     }
 
+    /// Returns the rows, the names among them, each with whether its texts stand at the right. A column without any text
+    /// is left out.
+    pub(in crate::commands) fn cells(&self) -> Vec<Vec<(&str, bool)>> {
+        let is_used = |at: usize| {
+            let mut texts = self.rows.iter().filter_map(|row| row.get(at));
+            texts.any(|text| !text.is_empty())
+        };
+        let rows = self.rows.iter().map(|row| {
+            let cells = row.iter().zip(self.columns.chars()).enumerate();
+            let used = cells.filter(|(at, _)| is_used(*at));
+            used.map(|(_, (text, align))| (text.as_str(), align == '>'))
+                .collect()
+        });
+        rows.collect()
+    }
+
     /// Returns the rows as lines, each after that indent. A column without any text is left out.
-    pub(super) fn lines(&self, indent: &str) -> String {
+    pub(in crate::commands) fn lines(&self, indent: &str) -> String {
         let width = |at: usize| {
             let texts = self.rows.iter().filter_map(|row| row.get(at));
             texts.map(|text| text.chars().count()).max().unwrap_or(0)

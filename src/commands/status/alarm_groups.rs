@@ -5,21 +5,21 @@ use crate::model::SourceName;
 use crate::plan::Alarm;
 
 /// An alarm, and the sources that have it.
-pub(super) struct AlarmGroup<'o> {
-    pub(super) alarm: &'o Alarm,
-    pub(super) sources: Vec<&'o SourceName>,
+pub(in crate::commands) struct AlarmGroup<'o> {
+    pub(in crate::commands) alarm: &'o Alarm,
+    pub(in crate::commands) sources: Vec<&'o SourceName>,
 }
 
 impl AlarmGroup<'_> {
     /// Returns their names with commas.
-    pub(super) fn names(&self) -> String {
+    pub(in crate::commands) fn names(&self) -> String {
         let names: Vec<&str> = self.sources.iter().map(|name| name.as_str()).collect();
         names.join(", ")
     }
 }
 
 /// Returns the alarms in the order in which sources have them.
-pub(super) fn alarm_groups(sources: &[SourceStatus]) -> Vec<AlarmGroup<'_>> {
+pub(in crate::commands) fn alarm_groups(sources: &[SourceStatus]) -> Vec<AlarmGroup<'_>> {
     let mut groups: Vec<AlarmGroup<'_>> = Vec::new();
     for source in sources {
         for alarm in &source.alarms {

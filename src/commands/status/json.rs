@@ -9,7 +9,7 @@ use crate::model::entry::Timestamp;
 use crate::plan::Action;
 use crate::run_records::EndedRun;
 
-pub(super) fn document(overview: &Overview) -> Value {
+pub(in crate::commands) fn document(overview: &Overview) -> Value {
     let sources: Vec<Value> = overview
         .sources
         .iter()

@@ -34,7 +34,7 @@ const NAMED: usize = 3;
 pub(super) const NONE: &str = "-";
 
 /// Returns the table, as far as it fits into so many columns.
-pub(super) fn in_words(overview: &Overview, columns: usize) -> String {
+pub(in crate::commands) fn in_words(overview: &Overview, columns: usize) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(
         overview
@@ -123,7 +123,7 @@ fn row(source: &SourceStatus, now: Timestamp) -> [String; HEAD.len()] {
 }
 
 /// Returns what comes next: tonight's archive, or the next scheduled date.
-fn next(source: &SourceStatus) -> String {
+pub(in crate::commands) fn next(source: &SourceStatus) -> String {
     let action = match &source.tonight {
         Some(Ok(plan)) => &plan.action,
         Some(Err(_)) => return "error".to_owned(),
@@ -185,7 +185,7 @@ pub(super) fn write_rest(text: &mut String, overview: &Overview, columns: usize)
 }
 
 /// Returns what of a source is under way.
-pub(super) fn waiting(source: &SourceStatus) -> Vec<String> {
+pub(in crate::commands) fn waiting(source: &SourceStatus) -> Vec<String> {
     let mut waiting = Vec::new();
     for unfinished in &source.unfinished {
         waiting.push(format!(

@@ -1,9 +1,9 @@
 //! Files that only their owner can read: keys, grants, the recovery kit.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -62,6 +62,60 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<(), Error> {
     }
     placed?;
     sync_directory(path).map_err(|error| Error::file("replace", path, error))
+}
+
+/// Replaces a file in one step, or makes it. One that is there keeps its owner, group and mode; a new one is private.
+/// Refuses what is no plain file: a link is not followed, and not replaced.
+pub(crate) fn replace_as_it_is(path: &Path, text: &str) -> Result<(), Error> {
+    let failed = |error: io::Error| Error::file("write", path, error);
+    let before = match path.symlink_metadata() {
+        Ok(before) if before.is_file() => Some(before),
+        Ok(before) => {
+            return Err(RequestError::NoPlainFile(path.to_owned(), kind_of(&before)).into());
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+    };
+    remove_leftovers(path);
+    let new = beside(path);
+    let placed = write_new(&new, text)
+        .map_err(|error| match error {
+            // The user knows the file by the name that it is to have.
+            Error::File { source, .. } => failed(source),
+            other => other,
+        })
+        .and_then(|()| {
+            before
+                .map_or(Ok(()), |before| look_like(&new, &before))
+                .and_then(|()| std::fs::rename(&new, path))
+                .map_err(failed)
+        });
+    if placed.is_err() {
+        // What can't be removed does no harm, and the next run tries again.
+        let _ = std::fs::remove_file(&new);
+    }
+    placed?;
+    sync_directory(path).map_err(failed)
+}
+
+/// Gives a file the owner, the group and the mode of another.
+fn look_like(path: &Path, like: &Metadata) -> io::Result<()> {
+    let now = path.symlink_metadata()?;
+    if (now.uid(), now.gid()) != (like.uid(), like.gid()) {
+        chown(path, Some(like.uid()), Some(like.gid()))?;
+    }
+    // A change of owner clears some of the mode, so this is last.
+    std::fs::set_permissions(path, Permissions::from_mode(like.mode() & 0o777))
+}
+
+fn kind_of(metadata: &Metadata) -> &'static str {
+    if metadata.is_symlink() {
+        "a link"
+    } else if metadata.is_dir() {
+        "a directory"
+    } else {
+        "a device, pipe or socket"
+    }
 }
 
 /// Makes the name of a file durable.
@@ -144,8 +198,6 @@ fn is_number(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]

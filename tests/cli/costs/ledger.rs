@@ -177,13 +177,28 @@ impl CostMachine {
 
     /// The answer of `coldchain cost` with these words.
     pub(crate) fn cost(&self, words: &str) -> Ended {
-        let run = Command::new(env!("CARGO_BIN_EXE_coldchain"))
-            .arg("cost")
+        self.run(&format!("cost {words}"))
+    }
+
+    /// The program with these words, on this machine's config.
+    pub(crate) fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coldchain"));
+        command
             .args(words.split_whitespace())
             .env("COLDCHAIN_CONFIG", self.path("config.toml"))
             .env_remove("COLDCHAIN_STATE_DIR")
-            .output()
-            .unwrap();
+            .current_dir(self.directory.path());
+        command
+    }
+
+    /// How the program ends with these words.
+    pub(crate) fn run(&self, words: &str) -> Ended {
+        self.run_command(&mut self.command(words))
+    }
+
+    /// How a command of [`Self::command`] ends that was changed.
+    pub(crate) fn run_command(&self, command: &mut Command) -> Ended {
+        let run = command.output().unwrap();
         let here = self.directory.path().display().to_string();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&here, "$T");
         Ended {

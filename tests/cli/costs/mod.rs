@@ -1,7 +1,7 @@
 //! What `coldchain cost` says, by a catalog that is made up: no store is asked.
 
 mod bad_input;
-mod ledger;
+pub(crate) mod ledger;
 mod oracle;
 mod reconciled;
 mod shown;

@@ -1,0 +1,6 @@
+//! What `coldchain report` says, by a catalog that is made up: no store is asked.
+
+mod files;
+mod page;
+mod same_facts;
+mod stage;
