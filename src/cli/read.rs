@@ -29,6 +29,9 @@ pub struct List {
     /// Retired chains too
     #[arg(long)]
     pub all: bool,
+    /// Draw the chains on an axis of dates, a line for each
+    #[arg(long, conflicts_with = "json")]
+    pub graph: bool,
 }
 
 /// `coldchain show`

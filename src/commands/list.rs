@@ -1,6 +1,7 @@
 //! `coldchain list`: chains and their archives, as a tree.
 
 pub(super) mod copies;
+mod graph;
 pub(super) mod mirrors;
 mod row;
 
@@ -129,6 +130,10 @@ pub(super) fn run(args: &List, everywhere: &Everywhere) -> Result<(), Error> {
             document["imported"] = imports.collect();
         }
         return answer_json(&document);
+    }
+    if args.graph {
+        let canvas = graph::Canvas::of_stdout();
+        return answer(&graph::in_words(&listed, canvas, today(&config)));
     }
     let now = SystemClock.now();
     let columns = stdout_columns();

@@ -36,12 +36,12 @@ impl TimeAxis {
     }
 
     /// Whether a date is on it.
-    pub(super) fn has(&self, date: NaiveDate) -> bool {
+    pub(super) fn has(self, date: NaiveDate) -> bool {
         (self.first..=self.last).contains(&date)
     }
 
     /// Returns where a date is, of so many steps; dates beyond an end are at that end.
-    pub(super) fn step(&self, date: NaiveDate, steps: u32) -> u32 {
+    pub(super) fn step(self, date: NaiveDate, steps: u32) -> u32 {
         let date = date.clamp(self.first, self.last);
         let (at, days) = (
             (date - self.first).num_days(),
@@ -52,7 +52,7 @@ impl TimeAxis {
     }
 
     /// Returns the first days of months, or of years on a long axis: as many as there is room for, at most.
-    pub(super) fn ticks(&self, most: usize) -> Vec<NaiveDate> {
+    pub(super) fn ticks(self, most: usize) -> Vec<NaiveDate> {
         let most = most.max(1);
         for months in [1, 3, 6, 12, 24, 60, 120, 600, 1200] {
             let ticks = self.every(months, most);
@@ -64,7 +64,7 @@ impl TimeAxis {
     }
 
     /// Returns each first day of that many months; one more than `most` if there are more.
-    fn every(&self, months: u32, most: usize) -> Vec<NaiveDate> {
+    fn every(self, months: u32, most: usize) -> Vec<NaiveDate> {
         let in_years = i32::try_from(months / 12).unwrap_or(1).max(1);
         let (year, month) = if months >= 12 {
             (self.first.year() / in_years * in_years, 1)

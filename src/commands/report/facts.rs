@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 
 use crate::catalog::{Catalog, ListedRow, WhichArchives};
 use crate::commands::cost::answer::{CostAnswer, SourceCosts};
-use crate::commands::list::{ListedSource, list_source};
+use crate::commands::list::{ListedChain, ListedSource, list_source};
 use crate::commands::overview::Overview;
 use crate::config::{Config, Source, SourceOrigin};
 use crate::engine::SourceStatus;
@@ -60,7 +60,7 @@ impl ReportFacts<'_> {
 impl SourceView<'_> {
     /// Returns the archives that are listed, by chain and date.
     pub(super) fn archives(&self) -> impl Iterator<Item = &ListedRow> {
-        self.listed.chains.iter().flat_map(|chain| chain.shown())
+        self.listed.chains.iter().flat_map(ListedChain::shown)
     }
 
     /// Returns the archives that can be read.

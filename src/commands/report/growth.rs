@@ -35,8 +35,8 @@ pub(super) fn write(html: &mut Html, view: &SourceView<'_>, limits: DrawLimits) 
     // As many are drawn as two drawings have room for.
     let together = archives.len().div_ceil(limits.marks / 2).max(1);
     let name = &view.status.name;
-    bars(html, &archives, (&axis, together), name.as_str());
-    sums(html, &archives, (&axis, together), name.as_str());
+    bars(html, &archives, (axis, together), name.as_str());
+    sums(html, &archives, (axis, together), name.as_str());
     if together > 1 {
         let note = format!(
             "Each bar is the largest of {}: there are too many to draw each.",
@@ -46,12 +46,7 @@ pub(super) fn write(html: &mut Html, view: &SourceView<'_>, limits: DrawLimits) 
     }
 }
 
-fn bars(
-    html: &mut Html,
-    archives: &[&ListedRow],
-    (axis, together): (&TimeAxis, usize),
-    name: &str,
-) {
+fn bars(html: &mut Html, archives: &[&ListedRow], (axis, together): (TimeAxis, usize), name: &str) {
     let sizes = archives.iter().map(|archive| archive.sealed_bytes);
     let most = sizes.max().unwrap_or(0);
     let label = format!(
@@ -96,12 +91,7 @@ fn bars(
     );
 }
 
-fn sums(
-    html: &mut Html,
-    archives: &[&ListedRow],
-    (axis, together): (&TimeAxis, usize),
-    name: &str,
-) {
+fn sums(html: &mut Html, archives: &[&ListedRow], (axis, together): (TimeAxis, usize), name: &str) {
     let whole: u64 = archives.iter().map(|archive| archive.sealed_bytes).sum();
     let label = format!(
         "How the archives of {name} that are there add up, by date: {} in all",
@@ -141,7 +131,7 @@ fn sums(
 fn drawing(
     html: &mut Html,
     label: &str,
-    axis: &TimeAxis,
+    axis: TimeAxis,
     (scale, most): (&str, u64),
     inside: impl FnOnce(&mut Html),
 ) {
@@ -172,7 +162,7 @@ fn high(bytes: u64, most: u64) -> u64 {
 }
 
 /// Returns how much of the axis is between two dates.
-fn width(axis: &TimeAxis, from: NaiveDate, to: NaiveDate) -> String {
+fn width(axis: TimeAxis, from: NaiveDate, to: NaiveDate) -> String {
     let steps = axis
         .step(to, 10_000)
         .saturating_sub(axis.step(from, 10_000));

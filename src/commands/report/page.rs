@@ -12,7 +12,7 @@ use crate::commands::cost::report::overview;
 use crate::commands::cost::table::TextTable;
 use crate::commands::output::count;
 use crate::commands::status::alarm_groups::alarm_groups;
-use crate::commands::status::table::{next, waiting};
+use crate::commands::status::table::{NONE, next, waiting};
 use crate::config::FOLLOWED;
 use crate::model::Sha256;
 use crate::model::size::Bytes;
@@ -232,13 +232,18 @@ fn source(html: &mut Html, at: usize, view: &SourceView<'_>) {
     };
     html.text("td", &[], newest);
     html.text("td", &[], next(status));
-    let usd = status.usd_a_month();
-    for text in [
-        status.archives.len().to_string(),
-        Bytes(status.sealed_bytes()).to_string(),
-        usd.map_or_else(|| "?".to_owned(), |usd| usd.to_string()),
-        status.alarms.len().to_string(),
-    ] {
+    let usd = match status.usd_a_month() {
+        Some(usd) => usd.to_string(),
+        None if status.costs.is_empty() => NONE.to_owned(),
+        None => "?".to_owned(),
+    };
+    let (archives, stored) = if status.archives.is_empty() {
+        (NONE.to_owned(), NONE.to_owned())
+    } else {
+        let bytes = Bytes(status.sealed_bytes());
+        (status.archives.len().to_string(), bytes.to_string())
+    };
+    for text in [archives, stored, usd, status.alarms.len().to_string()] {
         html.text("td", &[("class", &"n")], text);
     }
 }

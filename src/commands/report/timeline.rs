@@ -23,9 +23,6 @@ const LINE_AT: usize = 25;
 /// How high the names of dates are.
 const BELOW: usize = 20;
 
-/// A part of an axis of 100 steps from which on names are written to the left.
-const TO_THE_LEFT: u32 = 55;
-
 /// What a legend shows, and what it says.
 const LEGEND: [(&str, &str); 7] = [
     ("full", "full"),
@@ -65,29 +62,29 @@ pub(super) fn write(
     );
     let bottom = rows * ROW + 4;
     html.drawing(&label, bottom + BELOW, |html| {
-        ticks(html, &axis, (0, bottom as u64));
+        ticks(html, axis, (0, bottom as u64));
         vertical(
             html,
             ("today", "today"),
-            percent(&axis, facts.today),
+            &percent(axis, facts.today),
             (0, bottom),
         );
         let mut top = 0;
         if older > 0 {
-            merged_row(html, merged, &axis, top);
+            merged_row(html, merged, axis, top);
             top += ROW;
         }
         for chain in drawn {
-            chain_row(html, chain, (&axis, together), top);
+            chain_row(html, chain, (axis, together), top);
             top += ROW;
         }
         if !gaps.is_empty() {
             let words = format!("{} without an archive", count(gaps.len() as u64, "slot"));
-            row_name(html, &words, (&axis, axis.first), top);
+            row_name(html, &words, top);
             for gap in shown_gaps {
                 let title = format!("nothing was archived for {gap}");
                 let span = (top + LINE_AT - 5, top + LINE_AT + 5);
-                vertical(html, ("missed", &title), percent(&axis, *gap), span);
+                vertical(html, ("missed", &title), &percent(axis, *gap), span);
             }
         }
     });
@@ -120,7 +117,7 @@ fn notes(html: &mut Html, (older, together): (usize, usize), (shown, gaps): (usi
 fn chain_row(
     html: &mut Html,
     chain: &ListedChain<'_>,
-    (axis, together): (&TimeAxis, usize),
+    (axis, together): (TimeAxis, usize),
     top: usize,
 ) {
     let archives: Vec<&ListedRow> = chain.shown().collect();
@@ -128,8 +125,8 @@ fn chain_row(
         return;
     };
     let (from, newest) = (first.link.id.date, last.link.id.date);
-    let title = in_words(chain, &archives);
-    row_name(html, &title, (axis, from), top);
+    let (name, title) = in_words(chain, &archives);
+    row_name(html, &name, top);
     let y = top + LINE_AT;
     horizontal(
         html,
@@ -146,7 +143,7 @@ fn chain_row(
             y,
         );
         if axis.has(until) {
-            vertical(html, ("end", &title), percent(axis, until), (y - 5, y + 5));
+            vertical(html, ("end", &title), &percent(axis, until), (y - 5, y + 5));
         }
     }
     for some in archives.chunks(together) {
@@ -154,26 +151,28 @@ fn chain_row(
     }
 }
 
-/// Returns what is said of a chain.
-fn in_words(chain: &ListedChain<'_>, archives: &[&ListedRow]) -> String {
+/// Returns the name of a chain's row, and what is said of the chain.
+fn in_words(chain: &ListedChain<'_>, archives: &[&ListedRow]) -> (String, String) {
     let bytes = archives.iter().map(|archive| archive.sealed_bytes);
     let expiry = match chain.expiry {
         _ if chain.deletion_has_begun() => ", being deleted or gone".to_owned(),
         Expiry::On(date) => format!(", expires {date}"),
         Expiry::Never | Expiry::Unknown => String::new(),
     };
-    format!(
-        "{}: {}, {}, {}{expiry}",
+    let name = format!(
+        "{}, {}, {}, {}",
         chain.id.date,
         chain.state,
         count(archives.len() as u64, "archive"),
         Bytes(bytes.sum())
-    )
+    );
+    let title = format!("chain of {name}{expiry}");
+    (name, title)
 }
 
 /// Draws chains that have no line of their own.
-fn merged_row(html: &mut Html, chains: &[ListedChain<'_>], axis: &TimeAxis, top: usize) {
-    let archives = || chains.iter().flat_map(|chain| chain.shown());
+fn merged_row(html: &mut Html, chains: &[ListedChain<'_>], axis: TimeAxis, top: usize) {
+    let archives = || chains.iter().flat_map(ListedChain::shown);
     let dates = || archives().map(|archive| archive.link.id.date);
     let (Some(from), Some(newest)) = (dates().min(), dates().max()) else {
         return;
@@ -185,29 +184,24 @@ fn merged_row(html: &mut Html, chains: &[ListedChain<'_>], axis: &TimeAxis, top:
         count(archives().count() as u64, "archive"),
         Bytes(bytes.sum())
     );
-    row_name(html, &title, (axis, from), top);
+    row_name(html, &title, top);
     let span = (percent(axis, from), percent(axis, newest));
     horizontal(html, ("kept", &title), span, top + LINE_AT);
 }
 
 /// Draws an archive, or several as the most remarkable of them.
-fn mark(html: &mut Html, archives: &[&ListedRow], axis: &TimeAxis, y: usize) {
+fn mark(html: &mut Html, archives: &[&ListedRow], axis: TimeAxis, y: usize) {
     let Some(shown) = archives.iter().max_by_key(|archive| weight(archive)) else {
         return;
     };
     let id = shown.link.id;
     let x = percent(axis, id.date);
-    let title = match archives {
-        [one] => archive_in_words(one),
-        _ => {
-            let bytes = archives.iter().map(|archive| archive.sealed_bytes).sum();
-            let of = archives.len();
-            format!(
-                "{}; with it {of} archives, {}",
-                archive_in_words(shown),
-                Bytes(bytes)
-            )
-        }
+    let title = if let [one] = archives {
+        archive_in_words(one)
+    } else {
+        let bytes = archives.iter().map(|archive| archive.sealed_bytes).sum();
+        let (of, shown) = (archives.len(), archive_in_words(shown));
+        format!("{shown}; one of {of}, {} together", Bytes(bytes))
     };
     match look(shown) {
         "damaged" => {
@@ -271,16 +265,19 @@ fn archive_in_words(archive: &ListedRow) -> String {
     )
 }
 
-/// Writes the name of a row where what it names begins; to the left of that near the end.
-fn row_name(html: &mut Html, words: &str, (axis, from): (&TimeAxis, NaiveDate), top: usize) {
-    let (x, anchor) = if axis.step(from, 100) > TO_THE_LEFT {
-        ("100%".to_owned(), "end")
-    } else {
-        (percent(axis, from), "start")
-    };
-    let attributes: Attributes<'_> =
-        &[("x", &x), ("y", &(top + NAME_AT)), ("text-anchor", &anchor)];
-    html.text("text", attributes, words);
+/// Writes the name of a row at its left, where the narrowest drawing has room for it, and a faint line from it to what it
+/// names.
+fn row_name(html: &mut Html, words: &str, top: usize) {
+    let y = top + LINE_AT;
+    let attributes: Attributes<'_> = &[
+        ("class", &"tick"),
+        ("x1", &0),
+        ("x2", &"100%"),
+        ("y1", &y),
+        ("y2", &y),
+    ];
+    html.element("line", attributes, |_| ());
+    html.text("text", &[("x", &0), ("y", &(top + NAME_AT))], words);
 }
 
 fn horizontal(
@@ -299,12 +296,7 @@ fn horizontal(
     html.shape("line", attributes, title);
 }
 
-fn vertical(
-    html: &mut Html,
-    (class, title): (&str, &str),
-    x: String,
-    (top, bottom): (usize, usize),
-) {
+fn vertical(html: &mut Html, (class, title): (&str, &str), x: &str, (top, bottom): (usize, usize)) {
     let attributes: Attributes<'_> = &[
         ("class", &class),
         ("x1", &x),
@@ -316,9 +308,9 @@ fn vertical(
 }
 
 /// Draws a line for each of some first days of months, with its name below.
-pub(super) fn ticks(html: &mut Html, axis: &TimeAxis, (top, bottom): (u64, u64)) {
-    // The narrowest drawings have room for three names.
-    for tick in axis.ticks(3) {
+pub(super) fn ticks(html: &mut Html, axis: TimeAxis, (top, bottom): (u64, u64)) {
+    // The narrowest drawings have room for five names.
+    for tick in axis.ticks(5) {
         let x = percent(axis, tick);
         let attributes: Attributes<'_> = &[
             ("class", &"tick"),
@@ -345,7 +337,7 @@ pub(super) fn ticks(html: &mut Html, axis: &TimeAxis, (top, bottom): (u64, u64))
 }
 
 /// Returns where a date is on an axis.
-pub(super) fn percent(axis: &TimeAxis, date: NaiveDate) -> String {
+pub(super) fn percent(axis: TimeAxis, date: NaiveDate) -> String {
     let steps = axis.step(date, 10_000);
     format!("{}.{:02}%", steps / 100, steps % 100)
 }
@@ -446,19 +438,13 @@ fn table(html: &mut Html, view: &SourceView<'_>, facts: &ReportFacts<'_>, limits
         ]);
     }
     let (name, shown) = (&view.status.name, all.min(limits.rows));
-    let caption = if shown < all {
-        format!("The newest {shown} of {all} archives of {name}; `coldchain list {name}` has all")
-            .replace('`', "")
+    let which = if shown < all {
+        format!("The newest {shown} of {all} archives")
     } else {
-        format!("All archives of {name}")
+        count(all as u64, "archive")
     };
     html.element("details", &[], |html| {
-        let summary = if shown < all {
-            format!("The newest {shown} of {all} archives as a table")
-        } else {
-            format!("{} as a table", count(all as u64, "archive"))
-        };
-        html.text("summary", &[], summary);
-        html.table(&caption, &table);
+        html.text("summary", &[], format_args!("{which} as a table"));
+        html.table(&format!("{which} of {name}"), &table);
     });
 }

@@ -31,7 +31,7 @@ const NAMES: usize = 80;
 const NAMED: usize = 3;
 
 /// What stands for nothing.
-pub(super) const NONE: &str = "-";
+pub(in crate::commands) const NONE: &str = "-";
 
 /// Returns the table, as far as it fits into so many columns.
 pub(in crate::commands) fn in_words(overview: &Overview, columns: usize) -> String {

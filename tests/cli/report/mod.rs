@@ -1,5 +1,6 @@
 //! What `coldchain report` says, by a catalog that is made up: no store is asked.
 
+mod browser;
 mod files;
 mod page;
 mod same_facts;

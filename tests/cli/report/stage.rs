@@ -62,7 +62,10 @@ path = '''$T/<script>alert('x')</script>&"'''
 
 /// A date so many days ago.
 pub(crate) fn ago(days: u64) -> NaiveDate {
-    Utc::now().date_naive().checked_sub_days(Days::new(days)).unwrap()
+    Utc::now()
+        .date_naive()
+        .checked_sub_days(Days::new(days))
+        .unwrap()
 }
 
 fn noon(date: NaiveDate) -> Timestamp {
@@ -82,6 +85,12 @@ pub(crate) fn chain(begun: u64, incrementals: u64, raw: u64) -> Vec<MadeUp> {
     archives.collect()
 }
 
+/// One source that was never archived.
+pub(crate) fn empty() -> CostMachine {
+    let config = "[[source]]\nname = \"www\"\nstore = \"shelf\"\n[store.shelf]\ntype = \"dir\"\npath = \"$T/shelf\"\n";
+    CostMachine::new(config)
+}
+
 /// Several sources: one with a copy in S3 and a mirror, one with hostile names, one that keeps snapshots alone, one that
 /// was never archived, and one that the config does not name any more.
 pub(crate) fn family() -> CostMachine {
@@ -99,10 +108,12 @@ pub(crate) fn family() -> CostMachine {
     mirror(&mut machine, 9);
 
     let mail = chain(60, 3, 3 << 30);
-    let url = "file://$T/%3Cscript%3Ealert('x')%3C/script%3E&%22";
-    machine.source("mail", url, &mail);
+    machine.source("mail", &format!("file://$T/{HOSTILE}"), &mail);
     let damaged = mail[2].id();
-    machine.catalog().archive_damaged(&damaged, noon(ago(3))).unwrap();
+    machine
+        .catalog()
+        .archive_damaged(&damaged, noon(ago(3)))
+        .unwrap();
     machine.source("gone", "file://$T/shelf", &chain(300, 1, 1 << 30));
     write_runs(&machine);
     machine
@@ -169,7 +180,9 @@ fn mirror(machine: &mut CostMachine, copies: u64) {
     let name: SourceName = "home".parse().unwrap();
     let to = "/none/second <img src=x onerror=alert(1)>".parse().unwrap();
     let catalog = machine.catalog();
-    let row = catalog.know_mirror(&name, &to, LedgerId([3; 16]), Uuid([2; 16])).unwrap();
+    let row = catalog
+        .know_mirror(&name, &to, LedgerId([3; 16]), Uuid([2; 16]))
+        .unwrap();
     for days in (2..2 + copies).rev() {
         let uuid = uuid_of("home", days);
         let copy = MirroredRow {
@@ -197,10 +210,11 @@ fn write_runs(machine: &CostMachine) {
     };
     let error = format!("could not read `{HOSTILE}\u{1b}[2J\u{202e}");
     let records = json!({
-        "ends": 4,
+        "ends": 5,
         "ended": [
             run("backup", json!("home"), 0, Value::Null, 1), run("backup", json!("mail"), 0, Value::Null, 2),
             run("backup", Value::Null, 0, Value::Null, 3), run("verify", json!("mail"), 1, json!(error), 4),
+            run("verify", Value::Null, 1, json!(error), 5),
         ],
     });
     fs::write(machine.path("state/runs.json"), records.to_string()).unwrap();
