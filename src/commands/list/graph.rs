@@ -27,6 +27,9 @@ const LEAST: usize = 12;
 /// How far apart the names of two dates begin at least.
 const APART: usize = 10;
 
+/// What is between two marks of the legend.
+const BETWEEN: &str = "   ";
+
 /// What is drawn in a column, the less remarkable before the more remarkable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Mark {
@@ -155,11 +158,7 @@ pub(super) fn in_words(sources: &[ListedSource<'_>], canvas: Canvas, today: Naiv
     }
     if !used.is_empty() {
         text.push('\n');
-        let explained = LEGEND.iter().filter(|(mark, _)| used.contains(mark));
-        let explained =
-            explained.map(|(mark, words)| format!("{} {words}", mark.glyph(canvas.in_unicode)));
-        let legend = explained.collect::<Vec<_>>().join("   ");
-        push_folded(&mut text, &legend, 0, canvas.columns);
+        push_legend(&mut text, &used, canvas);
     }
     text
 }
@@ -199,6 +198,27 @@ fn draw(
     }
 }
 
+/// Writes what the marks mean that were used; a mark and its words are in one line.
+fn push_legend(text: &mut String, used: &[Mark], canvas: Canvas) {
+    let explained = LEGEND.iter().filter(|(mark, _)| used.contains(mark));
+    let mut width = 0;
+    for (mark, words) in explained {
+        let words = format!("{} {words}", mark.glyph(canvas.in_unicode));
+        let wide = words.chars().count();
+        if width == 0 {
+            width = wide;
+        } else if width + BETWEEN.len() + wide > canvas.columns {
+            text.push('\n');
+            width = wide;
+        } else {
+            *text += BETWEEN;
+            width += BETWEEN.len() + wide;
+        }
+        *text += &words;
+    }
+    text.push('\n');
+}
+
 /// Returns what is said of a chain that is not simply there.
 fn remark(chain: &ListedChain<'_>) -> String {
     let damaged = chain.shown().filter(|archive| archive.link.is_damaged);
@@ -208,6 +228,7 @@ fn remark(chain: &ListedChain<'_>) -> String {
     };
     let state = match chain.state {
         "complete" => None,
+        "damaged" if damaged.is_some() => None,
         "retired" if chain.deletion_has_begun() => Some("being deleted or gone".to_owned()),
         state => Some(state.to_owned()),
     };
@@ -300,35 +321,4 @@ fn push_dates(text: &mut String, axis: TimeAxis, canvas: Canvas) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_variable_of_the_locale_decides() {
-        let is = |all: Option<&'static str>, lang: Option<&'static str>| {
-            is_utf8(|name| match name {
-                "LC_ALL" => all,
-                "LANG" => lang,
-                _ => None,
-            })
-        };
-        assert!(is(None, None));
-        assert!(is(None, Some("de_DE.UTF-8")) && is(Some("C.utf8"), Some("C")));
-        assert!(!is(Some("C"), Some("de_DE.UTF-8")) && !is(None, Some("POSIX")));
-        assert!(!is(None, Some("de_DE.ISO-8859-1")));
-    }
-
-    #[test]
-    fn each_glyph_is_one_of_its_kind() {
-        for in_unicode in [true, false] {
-            let mut glyphs: Vec<char> = LEGEND
-                .iter()
-                .map(|(mark, _)| mark.glyph(in_unicode))
-                .collect();
-            glyphs.sort_unstable();
-            glyphs.dedup();
-            assert_eq!(glyphs.len(), LEGEND.len());
-            assert!(in_unicode || glyphs.iter().all(char::is_ascii_graphic));
-        }
-    }
-}
+mod tests;

@@ -275,3 +275,39 @@ fn a_source_without_a_store_needs_a_snapshot_at_least() {
     assert_eq!(alone(true), [AlarmKind::NeverArchived]);
     assert_eq!(alone(false), []);
 }
+
+#[test]
+fn a_slot_between_two_archives_is_missed_unless_the_later_one_fills_it() {
+    let schedule = Schedule::default();
+    let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+    let unfilled = |dates: &[&str], today: &str| {
+        let dates: Vec<NaiveDate> = dates.iter().map(|date| day(date)).collect();
+        let slots = unfilled_slots(&schedule, &dates, day(today));
+        slots.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(unfilled(&[], "2026-11-30"), [""; 0]);
+    assert_eq!(
+        unfilled(&["2026-11-07", "2026-11-14"], "2026-11-21"),
+        [""; 0]
+    );
+    // Archived late: it fills the slot that is open.
+    assert_eq!(
+        unfilled(&["2026-11-07", "2026-11-16"], "2026-11-20"),
+        [""; 0]
+    );
+    assert_eq!(
+        unfilled(&["2026-10-21", "2026-11-16", "2026-11-16"], "2026-12-08"),
+        [
+            "2026-11-01",
+            "2026-11-07",
+            "2026-11-21",
+            "2026-12-01",
+            "2026-12-07"
+        ]
+    );
+    // A clock that was far ahead.
+    assert_eq!(
+        unfilled(&["1990-01-01", "9999-12-31"], "2026-12-08").len(),
+        MOST_MISSED
+    );
+}

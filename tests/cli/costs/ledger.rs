@@ -30,6 +30,8 @@ pub(crate) struct MadeUp {
     pub(crate) segments: Vec<(u64, u64)>,
     /// Sealed bytes of each object of its contents.
     pub(crate) contents: Vec<u64>,
+    /// What tells it from an archive of another source of that date.
+    pub(crate) nonce: u64,
 }
 
 impl MadeUp {
@@ -47,6 +49,7 @@ impl MadeUp {
             kind,
             segments: segments.collect(),
             contents: vec![raw / 10_000 + 100],
+            nonce: 0x5f0c_9a12_d4e6_b801,
         }
     }
 
@@ -54,7 +57,7 @@ impl MadeUp {
         ArchiveId {
             date: self.date,
             kind: self.kind,
-            nonce: 0x5f0c_9a12_d4e6_b801,
+            nonce: self.nonce,
         }
     }
 }
@@ -116,8 +119,8 @@ impl CostMachine {
                 (chain, parent) = (Some(id), None);
             }
             let uuid = Uuid(std::array::from_fn(|at| {
-                if at == 0 {
-                    seq.to_le_bytes()[0]
+                if at < 2 {
+                    seq.to_le_bytes()[at]
                 } else {
                     ledger.0[at]
                 }

@@ -103,7 +103,7 @@ fn a_full_disk_leaves_the_old_page() {
     disk.leave_free(4);
     let ended = machine.run("report --html full/report.html");
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    let says = "error: could not write full/report.html\ncaused by: No space left on device (os error 28)\n";
+    let says = "error: could not write full/report.html\ncaused by: No space left on device (os error 28)\nhint: free some space there, and run again\n";
     assert_eq!(ended.stderr, says);
     assert_eq!(
         fs::read_to_string(machine.path("full/report.html")).unwrap(),

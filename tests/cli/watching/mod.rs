@@ -1,6 +1,7 @@
 //! How runs are recorded and reported: status, metrics, pings, webhooks, mail and the log.
 
 mod alarms;
+mod drawn;
 mod endings;
 mod goldens;
 mod messages;
