@@ -22,7 +22,7 @@ use crate::plan::Urgency;
 const STYLE: &str = include_str!("style.css");
 
 /// How much a page draws of all sources together.
-const MARKS: usize = 4800;
+const MARKS: usize = 3200;
 
 /// How much it draws of a source at most, and at least.
 const MARKS_OF_ONE: (usize, usize) = (20, 240);
@@ -338,7 +338,7 @@ mod tests {
     fn few_sources_have_more_room_than_many() {
         assert_eq!(DrawLimits::of(0), DrawLimits::of(1));
         assert_eq!(DrawLimits::of(1).marks, 240);
-        assert_eq!(DrawLimits::of(40).marks, 120);
+        assert_eq!(DrawLimits::of(40).marks, 80);
         let many = DrawLimits::of(100_000);
         assert_eq!((many.marks, many.rows, many.chains), (20, 10, 2));
     }
