@@ -188,6 +188,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "list",
         &[
             example("coldchain list", "Chains and archives of all sources"),
+            example("coldchain list --graph", "The same, drawn over the time"),
             example(
                 "coldchain list home --all",
                 "With the retired ones of one source",
@@ -510,6 +511,16 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             example(
                 "coldchain catalog rebuild --store \"s3://my-archives/laptop\" --identity kit.txt",
                 "On a machine without a config",
+            ),
+        ],
+    ),
+    (
+        "report",
+        &[
+            example("coldchain report", "How the sources stand, in short"),
+            example(
+                "coldchain report --html /var/www/backups.html",
+                "As a page: timelines, sizes, costs, checks and alarms",
             ),
         ],
     ),

@@ -6,7 +6,6 @@
 //! run adds what was configured since.
 
 mod begin;
-mod service;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -18,8 +17,9 @@ use super::doctor::warnings_of_secrets;
 use super::kit::{self, RootOrigin};
 use super::output::{answer_json, answer_lines};
 use super::plan::standing_warnings;
+use super::units;
 use crate::catalog::{Catalog, SourceRow};
-use crate::cli::{DEFAULT_CONFIG, Everywhere, Init};
+use crate::cli::{Everywhere, Init};
 use crate::config::{Config, ConfigError, Live, StoreConfig, kit_of_template};
 use crate::engine::{
     Asking, KitChange, StateDir, config_for_kit, is_in_kit, is_place, kit_source, know_source,
@@ -97,7 +97,7 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
         }
     }
     make_snapshot_directories(config, &mut told)?;
-    write_drop_ins(config, everywhere, &mut told)?;
+    write_drop_ins(config, &mut told)?;
     let mut unvouched = Vec::new();
     if has_ledgers(&state_dir.catalog_to_read()?)?
         && matches!(
@@ -166,7 +166,7 @@ fn complete_without_store(config: &Config, everywhere: &Everywhere) -> Result<()
     let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
     let mut told = Vec::new();
     make_snapshot_directories(config, &mut told)?;
-    write_drop_ins(config, everywhere, &mut told)?;
+    write_drop_ins(config, &mut told)?;
     told.push("no source has a store: snapshots alone need no recovery kit and no keys".to_owned());
     if everywhere.json {
         answer_json(&json!({"done": told, "kit": null, "root_key": null, "to_add": null}))?;
@@ -202,16 +202,9 @@ fn make_snapshot_directories(config: &Config, told: &mut Vec<String>) -> Result<
     Ok(())
 }
 
-/// Tells the installed units what this config writes to. They read the default config.
-fn write_drop_ins(
-    config: &Config,
-    everywhere: &Everywhere,
-    told: &mut Vec<String>,
-) -> Result<(), Error> {
-    if everywhere.config() != Path::new(DEFAULT_CONFIG) {
-        return Ok(());
-    }
-    for path in service::write_drop_ins(config)? {
+/// Tells the installed units what this config writes to.
+fn write_drop_ins(config: &Config, told: &mut Vec<String>) -> Result<(), Error> {
+    for path in units::write_drop_ins(config)? {
         told.push(format!(
             "made {}: run `systemctl daemon-reload`",
             path.display()

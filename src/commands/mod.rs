@@ -63,6 +63,7 @@ mod status;
 mod target;
 mod thaw;
 mod time_axis;
+mod units;
 mod verify;
 mod yesterday;
 

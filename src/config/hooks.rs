@@ -43,7 +43,9 @@ fn command(field: &Field<'_>) -> Result<HookCommand, ConfigError> {
     let (program, arguments) = items.split_first().ok_or_else(|| field.unfit(expected))?;
     let argument = |item: &Field<'_>| {
         // No program can be given a NUL byte.
-        item.matching(|text| !text.contains('\0'), "an array of strings")
+        item.matching(|text| !text.contains('\0'), "an array of strings")?;
+        let is_shown = |text: &str| !text.ends_with("***");
+        item.matching(is_shown, "the word that `config show` has hidden")
     };
     argument(program)?;
     Ok(HookCommand {

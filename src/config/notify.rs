@@ -150,7 +150,8 @@ fn url(field: &Field<'_>) -> Result<String, ConfigError> {
         let rest = text
             .strip_prefix("https://")
             .or_else(|| text.strip_prefix("http://"));
-        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        // What `config show` has hidden is no place to report to.
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.ends_with("/***");
         is_plain && rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
     };
     field.matching(is_url, "a URL that begins with https:// or http://")
@@ -174,6 +175,10 @@ fn mail(field: &Field<'_>) -> Result<String, ConfigError> {
 }
 
 fn body(field: &Field<'_>) -> Result<BodyTemplate, ConfigError> {
+    field.matching(
+        |text| text != "***",
+        "the text, which `config show` has hidden",
+    )?;
     BodyTemplate::parse(field.string()?)
         .map_err(|fault| field.unfit(&format!("a text with known placeholders; {fault}")))
 }

@@ -25,8 +25,18 @@ impl Document<'_> {
     /// Returns the parser's message, without its picture of the line.
     pub(super) fn syntax(&self, error: &toml::de::Error) -> ConfigError {
         let offset = error.span().map_or(0, |span| span.start);
-        let message = error.message().lines().next().unwrap_or_default();
-        self.fault(offset, Fault::Syntax(message.to_owned()))
+        let mut message = error
+            .message()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        if message == "duplicate key"
+            && let Some(key) = error.span().and_then(|span| self.text.get(span))
+        {
+            message = format!("`{}` is there twice", key.trim());
+        }
+        self.fault(offset, Fault::Syntax(message))
     }
 
     fn fault(&self, offset: usize, fault: Fault) -> ConfigError {

@@ -47,8 +47,9 @@ pub use context::open_source::{
     OpenSource, adopt_name, is_place, know_source, open_limited_store, open_paced_store,
     open_store, store_address, store_url,
 };
-pub(crate) use context::private_file::{replace as replace_private_file, write_new};
-pub(crate) use context::private_file::{replace_as_it_is, write_new};
+pub(crate) use context::private_file::{
+    replace as replace_private_file, replace_as_it_is, write_new,
+};
 pub use context::schedule::schedule;
 pub use context::state_dir::{Keys, NewKeys, StateDir, roles_for};
 pub use context::unconfigured_sources::{

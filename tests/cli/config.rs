@@ -39,6 +39,14 @@ fn a_config_is_checked_and_nothing_is_made() {
     for (text, says) in [
         ("segment_sise = \"1GiB\"\n", "segment_size"),
         ("[[source]]\n", "name"),
+        (
+            "index = true\nindex = false\n",
+            ":2: not valid TOML: `index` is there twice",
+        ),
+        (
+            "[hooks]\n[hooks]\n",
+            ":2: not valid TOML: `hooks` is there twice",
+        ),
         ("", "source"),
     ] {
         machine.write_config(text);
@@ -78,8 +86,12 @@ fn what_holds_is_shown_with_where_it_comes_from() {
         let is_there = run.stdout.lines().any(|it| words(it) == line);
         assert!(is_there, "{line}\n{}", run.stdout);
     }
-    // What is shown can be used as a config.
+    // What is shown can be used as a config, once what is hidden is put in again.
     machine.write_config(&run.stdout);
+    let hidden = machine.run("config check --quiet");
+    assert_eq!(hidden.code, Some(2), "{hidden:?}");
+    assert!(hidden.stderr.contains("`notify.ping`"), "{hidden:?}");
+    machine.write_config(&run.stdout.replace("/***", "/uuid"));
     let again = machine.run("config check --quiet");
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::commands::list::copies::{in_words as copy_in_words, moved_in_words};
 use crate::commands::output::count;
 use crate::commands::plan::standing_warnings;
+use crate::commands::units::warnings_of_units;
 use crate::config::{Config, Source};
 use crate::engine::{
     Clock, NOT_IN_KIT, StateDir, SystemClock, copies_not_in_kit, doubtful_archives, is_in_kit,
@@ -22,6 +23,7 @@ pub(super) const CHECKED: &str = "checked";
 pub(super) fn all(config: &Config) -> Vec<(&'static str, Vec<String>)> {
     vec![
         ("setup", standing_warnings(config)),
+        ("setup", warnings_of_units(config)),
         (
             "setup",
             owned::warning_of_this_program().into_iter().collect(),

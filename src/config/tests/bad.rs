@@ -317,7 +317,7 @@ fn what_is_not_toml_gets_the_line_and_one_line_of_the_parsers_words() {
     let table = "
 threads = 1
 threads = 2
-    2: not valid TOML: duplicate key
+    2: not valid TOML: `threads` is there twice
 # a comment
 threads
     2: not valid TOML: key with no value, expected `=`

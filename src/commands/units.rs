@@ -1,11 +1,11 @@
 //! The drop-in of the systemd units: what a backup may write to on this machine.
 
 use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::make_directory;
+use crate::cli::DEFAULT_CONFIG;
 use crate::config::{Config, StoreConfig};
 use crate::engine::replace_private_file;
 use crate::error::Error;
@@ -37,24 +37,58 @@ const HEAD: &str =
 /// Writes the drop-ins of those units that are installed, if they are not up to date. Returns their paths. The units read
 /// the default config, so another one is none of theirs.
 pub(super) fn write_drop_ins(config: &Config) -> Result<Vec<PathBuf>, Error> {
+    if config.path != Path::new(DEFAULT_CONFIG) {
+        return Ok(Vec::new());
+    }
     write_below(Path::new("/"), config)
+}
+
+/// Returns warnings of units that do not know what this config writes to: a run that they start would fail there.
+pub(super) fn warnings_of_units(config: &Config) -> Vec<String> {
+    if config.path != Path::new(DEFAULT_CONFIG) {
+        return Vec::new();
+    }
+    let units = out_of_date(Path::new("/"), config).into_iter();
+    units
+        .map(|unit| {
+            format!("{unit} may not write to all that the config names: run `coldchain init`")
+        })
+        .collect()
+}
+
+/// Returns the installed units without the drop-in, or with that of another config.
+fn out_of_date(root: &Path, config: &Config) -> Vec<&'static str> {
+    let text = drop_in(config);
+    let is_behind = |service: &&str| {
+        let directory = root.join(ADMINISTRATORS).join(format!("{service}.d"));
+        let found = fs::read_to_string(directory.join(FILE)).ok();
+        is_installed(root, service)
+            && found.is_none_or(|found| found.starts_with(HEAD) && found != text)
+    };
+    SERVICES.into_iter().filter(is_behind).collect()
+}
+
+fn is_installed(root: &Path, service: &str) -> bool {
+    let mut directories = INSTALLED.iter();
+    directories.any(|directory| root.join(directory).join(service).exists())
 }
 
 fn write_below(root: &Path, config: &Config) -> Result<Vec<PathBuf>, Error> {
     let text = drop_in(config);
     let mut written = Vec::new();
     for service in SERVICES {
-        let is_installed = INSTALLED
-            .iter()
-            .any(|directory| root.join(directory).join(service).exists());
         let directory = root.join(ADMINISTRATORS).join(format!("{service}.d"));
         let path = directory.join(FILE);
         let found = fs::read_to_string(&path).ok();
         let is_ours = found.as_ref().is_none_or(|found| found.starts_with(HEAD));
-        if !is_installed || !is_ours || found.as_ref() == Some(&text) {
+        if !is_installed(root, service) || !is_ours || found.as_ref() == Some(&text) {
             continue;
         }
-        make_directory(&directory, 0o755)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(&directory)
+            .map_err(|source| Error::file("create", &directory, source))?;
         replace_private_file(&path, &text)?;
         // `systemctl cat` shows it to everybody.
         fs::set_permissions(&path, Permissions::from_mode(0o644))
@@ -171,7 +205,10 @@ mod tests {
         for service in SERVICES {
             fs::write(units.join(service), "").unwrap();
         }
+        let behind = |store: &str| out_of_date(root.path(), &config(store)).len();
+        assert_eq!(behind("/one"), 3);
         let made = written("/one");
+        assert_eq!((behind("/one"), behind("/two")), (0, 3));
         assert_eq!(made.len(), 3);
         let mode = fs::metadata(&made[0]).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o644);
