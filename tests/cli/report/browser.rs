@@ -12,7 +12,7 @@ fn a_browser_shows_the_page_without_a_fault() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let family = family();
     let mut long = empty();
-    years(&mut long, "www-of-the-family", 200);
+    years(&mut long, "www-of-the-family", (200, 1));
     let pages: Vec<PathBuf> = [(&family, "family"), (&long, "long")]
         .iter()
         .map(|(machine, name)| {

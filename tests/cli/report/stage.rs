@@ -221,11 +221,15 @@ fn write_runs(machine: &CostMachine) {
     fs::write(machine.path("state/runs.json"), records.to_string()).unwrap();
 }
 
-/// The ledger of a source of three years with an archive every day, and a full each month.
-pub(crate) fn years(machine: &mut CostMachine, name: &str, days: u64) -> LedgerId {
-    let archives: Vec<MadeUp> = (0..days)
+/// The ledger of a source of so many archives until today, with so many days between two; each thirtieth is a full.
+pub(crate) fn years(
+    machine: &mut CostMachine,
+    name: &str,
+    (archives, every): (u64, u64),
+) -> LedgerId {
+    let archives: Vec<MadeUp> = (0..archives)
         .map(|at| {
-            let date = ago(days - 1 - at);
+            let date = ago((archives - 1 - at) * every);
             let text = if at % 30 == 0 {
                 format!("{date} full")
             } else {
