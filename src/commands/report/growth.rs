@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 
 use super::facts::SourceView;
 use super::html::{Attributes, Html};
-use super::page::DrawLimits;
+use super::limits::DrawLimits;
 use super::timeline::{percent, ticks};
 use crate::catalog::ListedRow;
 use crate::commands::output::count;

@@ -5,7 +5,7 @@ use super::costs;
 use super::facts::{ReportFacts, SourceView};
 use super::growth;
 use super::html::Html;
-use super::page::DrawLimits;
+use super::limits::DrawLimits;
 use super::timeline;
 use super::whereabouts;
 use crate::commands::age::ago;

@@ -4,7 +4,7 @@ use chrono::{Datelike as _, NaiveDate};
 
 use super::facts::{ReportFacts, SourceView};
 use super::html::{Attributes, Html};
-use super::page::DrawLimits;
+use super::limits::DrawLimits;
 use crate::catalog::ListedRow;
 use crate::commands::age::ago;
 use crate::commands::cost::table::TextTable;

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 
 use super::facts::{ReportFacts, SourceView};
 use super::html::Html;
-use super::page::DrawLimits;
+use super::limits::DrawLimits;
 use crate::commands::cost::table::TextTable;
 use crate::commands::list::{copies, mirrors};
 use crate::commands::output::count;

@@ -1,5 +1,6 @@
 //! The page is well-formed, obeys nothing that others wrote, loads nothing, and has a size that is bounded.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -152,7 +153,7 @@ fn the_page_of_many_archives_is_thinned_and_says_so() {
         "[store.offsite]\ntype = \"s3\"\nbucket = \"archives\"\nprefix = \"laptop\"\nregion = \"us-east-1\"\nstorage_class = \"DEEP_ARCHIVE\"\n[schedule]\nexpire_after_days = 2000\n",
     );
     for name in &names {
-        config += &format!("[[source]]\nname = \"{name}\"\nstore = \"offsite\"\n");
+        writeln!(config, "[[source]]\nname = \"{name}\"\nstore = \"offsite\"").unwrap();
         years(&mut machine, name, (archives, every));
     }
     machine.write_config(&config);
