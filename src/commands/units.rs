@@ -104,7 +104,9 @@ fn drop_in(config: &Config) -> String {
         "{HEAD}\n# Hooks can write to these paths alone too. `systemctl edit coldchain.service` adds more of them.\n[Service]\n"
     );
     for path in written_paths(config) {
-        text += &format!("ReadWritePaths={}\n", word(&path));
+        for part in ["ReadWritePaths=", &word(&path), "\n"] {
+            text.push_str(part);
+        }
     }
     text
 }
@@ -210,8 +212,8 @@ mod tests {
         let made = written("/one");
         assert_eq!((behind("/one"), behind("/two")), (0, 3));
         assert_eq!(made.len(), 3);
-        let mode = fs::metadata(&made[0]).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o644);
+        let permissions = fs::metadata(&made[0]).unwrap().permissions();
+        assert_eq!(permissions.mode() & 0o777, 0o644);
         assert_eq!(written("/one"), nothing, "a second run changes nothing");
         assert_eq!(written("/two"), made);
         let text = fs::read_to_string(&made[0]).unwrap();

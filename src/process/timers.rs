@@ -97,7 +97,7 @@ fn instances(template: &str, directories: &[PathBuf]) -> BTreeSet<String> {
     let prefix = format!("{template}@");
     links
         .filter_map(|link| link.file_name().into_string().ok())
-        .filter(|unit| unit.starts_with(&prefix) && unit.ends_with(".timer"))
+        .filter(|unit| unit.starts_with(&prefix) && unit.strip_suffix(".timer").is_some())
         .collect()
 }
 

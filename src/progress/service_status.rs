@@ -1,7 +1,7 @@
-//! What a run does, for `systemctl status`: a message to the socket of systemd, by its protocol sd_notify(3).
+//! What a run does, for `systemctl status`: a message to the socket of systemd, by its protocol `sd_notify(3)`.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -26,7 +26,7 @@ impl ServiceStatus {
     /// Returns an observer that also reports to systemd, if it has started this process as a service and listens. If not,
     /// returns the observer that was given.
     pub fn beside(observer: Box<dyn Observer>) -> Box<dyn Observer> {
-        match env::var_os("NOTIFY_SOCKET").and_then(connect) {
+        match env::var_os("NOTIFY_SOCKET").and_then(|it| connect(&it)) {
             Some(socket) => Box::new(Self {
                 beside: observer,
                 socket,
@@ -55,13 +55,13 @@ impl ServiceStatus {
 }
 
 /// An address that begins with `@` is one without a file.
-fn connect(address: OsString) -> Option<UnixDatagram> {
+fn connect(address: &OsStr) -> Option<UnixDatagram> {
     let socket = UnixDatagram::unbound().ok()?;
     // A systemd that is stuck must not stop a backup.
     socket.set_nonblocking(true).ok()?;
     match address.as_bytes().strip_prefix(b"@") {
         Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name).ok()?),
-        None => socket.connect(&address),
+        None => socket.connect(address),
     }
     .ok()?;
     Some(socket)
@@ -129,7 +129,7 @@ mod tests {
         let listening = UnixDatagram::bind(&path).unwrap();
         let status = ServiceStatus {
             beside: Box::new(Quiet),
-            socket: connect(path.into_os_string()).unwrap(),
+            socket: connect(path.as_os_str()).unwrap(),
             reported: Mutex::new(None),
         };
         let source: crate::model::SourceName = "home".parse().unwrap();
@@ -160,9 +160,9 @@ mod tests {
         let name = format!("coldchain-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
         let listening = UnixDatagram::bind_addr(&address).unwrap();
-        let socket = connect(OsString::from(format!("@{name}"))).unwrap();
+        let socket = connect(OsStr::new(&format!("@{name}"))).unwrap();
         socket.send(b"STATUS=x").unwrap();
         assert_eq!(received(&listening), ["STATUS=x"]);
-        assert!(connect("/no/such/socket".into()).is_none());
+        assert!(connect(OsStr::new("/no/such/socket")).is_none());
     }
 }
