@@ -6,6 +6,7 @@ mod facts;
 mod growth;
 mod html;
 mod json;
+mod legend;
 mod limits;
 mod page;
 mod section;
