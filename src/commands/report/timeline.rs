@@ -299,7 +299,9 @@ fn vertical(html: &mut Html, (class, title): (&str, &str), x: &str, (top, bottom
 
 /// Draws a line for each of some first days of months, with its name below.
 pub(super) fn ticks(html: &mut Html, axis: TimeAxis, (top, bottom): (u64, u64)) {
-    // The narrowest drawings have room for five names.
+    // The narrowest drawings have room for five names. Each takes that much of them, in percent.
+    const NAME: u32 = 20;
+    let mut free_from = 0;
     for tick in axis.ticks(5) {
         let x = percent(axis, tick);
         let attributes: Attributes<'_> = &[
@@ -310,11 +312,16 @@ pub(super) fn ticks(html: &mut Html, axis: TimeAxis, (top, bottom): (u64, u64)) 
             ("y2", &bottom),
         ];
         html.element("line", attributes, |_| ());
-        let anchor = match axis.step(tick, 100) {
-            ..=8 => "start",
-            92.. => "end",
-            _ => "middle",
+        let at = axis.step(tick, 100);
+        let (anchor, begins) = match at {
+            ..=8 => ("start", at),
+            92.. => ("end", at.saturating_sub(NAME)),
+            _ => ("middle", at.saturating_sub(NAME / 2)),
         };
+        if begins < free_from {
+            continue;
+        }
+        free_from = begins + NAME;
         let attributes: Attributes<'_> =
             &[("x", &x), ("y", &(bottom + 14)), ("text-anchor", &anchor)];
         let name = if tick.month0() == 0 && axis.last.year() - axis.first.year() > 2 {
