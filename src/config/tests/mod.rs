@@ -1,6 +1,7 @@
 //! Good configs, and bad configs with their exact messages.
 
 mod bad;
+mod effective;
 mod file;
 mod good;
 mod pull;
