@@ -46,6 +46,14 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "coldchain init --kit /media/usb/kit.txt",
                 "The same, with the recovery kit on a stick",
             ),
+            example(
+                "coldchain init --from-btrbk /etc/btrbk/btrbk.conf",
+                "Write a config with the subvolumes, targets and retention of btrbk",
+            ),
+            example(
+                "coldchain init --from-snapper root home",
+                "The same from two configs of snapper",
+            ),
         ],
     ),
     (

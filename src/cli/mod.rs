@@ -336,6 +336,12 @@ pub struct Init {
         default_value = DEFAULT_KIT
     )]
     pub kit: PathBuf,
+    /// Write a config with the subvolumes, targets and retention of this btrbk.conf; only if there is no config yet
+    #[arg(long, value_name = "FILE")]
+    pub from_btrbk: Option<PathBuf>,
+    /// The same from snapper's configs: those of these names, files or directories, or else all in /etc/snapper/configs
+    #[arg(long, value_name = "CONFIG", num_args = 0.., conflicts_with = "from_btrbk")]
+    pub from_snapper: Option<Vec<PathBuf>>,
 }
 
 /// Waiting for another run.

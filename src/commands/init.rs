@@ -1,11 +1,13 @@
 //! `coldchain init`: make what is missing, overwrite nothing.
 //!
 //! The first run, without a config, begins the recovery kit with a new identity and writes a commented config
-//! for its recipient. The second run, with the edited config, makes the state directory, the signing keys,
+//! for its recipient, on request with what another tool's config says. The second run, with the edited config, makes the state directory, the signing keys,
 //! and the snapshot and store directories. It gives each source its ledger, and completes the kit. A later
 //! run adds what was configured since.
 
 mod begin;
+mod expand;
+mod take_over;
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
@@ -25,7 +27,7 @@ use crate::engine::{
     Asking, KitChange, StateDir, config_for_kit, is_in_kit, is_place, kit_source, know_source,
     note_in_kit, require_known, store_url, update_kit,
 };
-use crate::error::{Error, KeyError, LedgerStateError};
+use crate::error::{Error, KeyError, LedgerStateError, TakeOverError};
 use crate::interrupt::Interrupt;
 use crate::kit::{KitSource, addition};
 use crate::ledger::PublicKey;
@@ -36,15 +38,25 @@ use crate::seal::Recipients;
 use crate::store::{DirStore, Exclusivity};
 
 pub(super) fn run(args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
-    match Config::load(&everywhere.config()) {
-        Ok(mut config) => {
+    let origin = take_over::ForeignOrigin::of(args);
+    match (Config::load(&everywhere.config()), origin) {
+        (Err(ConfigError::NotFound { .. }), None) => begin::begin(&args.kit, None, everywhere),
+        (Err(ConfigError::NotFound { .. }), Some(origin)) => {
+            let import = take_over::read(&origin)?;
+            begin::begin(&args.kit, Some(&import), everywhere)
+        }
+        // Also one with a fault: it is not replaced.
+        (_, Some(_)) => Err(TakeOverError::ConfigExists {
+            path: everywhere.config(),
+        }
+        .into()),
+        (Ok(mut config), None) => {
             if let Some(state_dir) = &everywhere.state_dir {
                 config.state_dir.clone_from(state_dir);
             }
             complete(&config, args, everywhere)
         }
-        Err(ConfigError::NotFound { .. }) => begin::begin(&args.kit, everywhere),
-        Err(error) => Err(error.into()),
+        (Err(error), None) => Err(error.into()),
     }
 }
 

@@ -9,6 +9,7 @@ mod compression;
 mod duration;
 mod effective;
 mod error;
+mod foreign;
 mod hooks;
 mod memory;
 mod mirror;
@@ -51,6 +52,10 @@ pub use catalog_sources::SourcePlace;
 pub use duration::parse as parse_duration;
 pub use effective::{Setting, SettingsTable, ValueOrigin, settings};
 pub use error::{ConfigError, Fault, Unknown, UrlFault};
+pub use foreign::{
+    BtrbkSources, ForeignFault, LARGEST_FOREIGN, TakenMirror, TakenOver, TakenSource, blocks,
+    read_btrbk, read_snapper,
+};
 pub use mirror::{MirrorConfig, MirrorOf};
 pub use no_ledger_store::NoLedgerStore;
 pub use notify::{AlarmSettings, FOLLOWED, RunOutputs};

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::toml_value::basic_string as quoted;
 use crate::model::Line;
 
 /// What `init` knows when it writes the config.
@@ -19,6 +20,8 @@ pub struct TemplateFacts<'a> {
     pub timezone: &'a str,
     /// `None` for the default. It must be UTF-8, because TOML can contain no other path.
     pub state_dir: Option<&'a Path>,
+    /// The blocks of sources and mirrors, in place of an example of them.
+    pub sources: Option<&'a str>,
 }
 
 /// A comment that tells a later `init` which kit the first one made; the kit's path follows.
@@ -90,7 +93,7 @@ const TOP: &str = r#"
 #metrics = "/var/lib/prometheus/node-exporter/coldchain.prom"
 "#;
 
-const SOURCE_AND_STORE: &str = r#"
+const SOURCE: &str = r#"
 # What is archived, one such block for each subvolume. Remove the `#` marks and put in your own values.
 #[[source]]
 #name = "home"
@@ -168,7 +171,9 @@ const SOURCE_AND_STORE: &str = r#"
 # or: command = ["coldchain"]
 # In place of `source`: another mirror's directory of one source, to mirror the mirror.
 # or: from = "/mnt/second/home"
+"#;
 
+const STORES: &str = r#"
 # Where it is archived to.
 #[store.main]
 #type = "dir"
@@ -290,7 +295,7 @@ const PRICES: &str = "
 #egress = [{ up_to_gb = 100, per_gb = 0 }, { up_to_gb = 10240, per_gb = 0.09 }, { up_to_gb = 51200, per_gb = 0.085 }, { up_to_gb = 153600, per_gb = 0.07 }, { per_gb = 0.05 }]
 ";
 
-/// The text of a new config. It parses once it has a source.
+/// Returns the text of a new config. It parses if the facts have sources, or once it gets one.
 pub fn template(facts: &TemplateFacts<'_>) -> String {
     let mut text = HEAD.to_owned();
     text.push_str("\n# What \"today\" means, and so which date an archive gets.\n");
@@ -303,7 +308,14 @@ pub fn template(facts: &TemplateFacts<'_>) -> String {
         None => text.push_str("#state_dir = \"/var/lib/coldchain\"\n"),
     }
     text.push_str(TOP);
-    text.push_str(SOURCE_AND_STORE);
+    match facts.sources {
+        Some(blocks) => {
+            text.push('\n');
+            text.push_str(blocks);
+        }
+        None => text.push_str(SOURCE),
+    }
+    text.push_str(STORES);
     text.push_str(
         "\n[encryption]\n# Public keys, age or ssh. One alone is a risk: keep a spare.\n",
     );
@@ -323,22 +335,6 @@ pub fn template(facts: &TemplateFacts<'_>) -> String {
     text
 }
 
-/// A TOML basic string.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            control if control.is_control() => {
-                let _ = write!(out, "\\u{:04X}", u32::from(control));
-            }
-            plain => out.push(plain),
-        }
-    }
-    out.push('"');
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,6 +348,7 @@ mod tests {
             kit: Some(Path::new("/root/kit.txt")),
             timezone: "Europe/Berlin",
             state_dir: None,
+            sources: None,
         }
     }
 
@@ -387,7 +384,9 @@ mod tests {
 
     #[test]
     fn the_example_of_a_source_and_a_store_is_all_that_a_new_config_lacks() {
-        let text = template(&facts()).replace(SOURCE_AND_STORE, &unmark(SOURCE_AND_STORE));
+        let text = template(&facts())
+            .replace(SOURCE, &unmark(SOURCE))
+            .replace(STORES, &unmark(STORES));
         let config = parse(&text).unwrap();
         assert_eq!(config.sources[0].name.as_str(), "home");
         assert_eq!(config.recipients().unwrap(), ["age1example"]);
@@ -504,6 +503,7 @@ mod tests {
             kit: None,
             timezone: "Etc/UTC",
             state_dir: None,
+            sources: None,
         });
         if std::env::var_os("COLDCHAIN_WRITE_GOLDEN").is_some() {
             std::fs::write(path, &text).unwrap();

@@ -1,5 +1,7 @@
 //! Values of TOML as values of JSON, which can say the same but for dates, and back.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 use toml::de::{DeTable, DeValue};
 
@@ -59,4 +61,20 @@ pub(super) fn key_in_toml(key: &str) -> String {
     } else {
         in_toml(&json!(key))
     }
+}
+
+/// Returns a text as a basic string of TOML.
+pub(super) fn basic_string(text: &str) -> String {
+    let mut out = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            control if control.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(control));
+            }
+            plain => out.push(plain),
+        }
+    }
+    out.push('"');
+    out
 }

@@ -19,6 +19,7 @@ mod rebuild;
 mod request;
 mod restore;
 mod snapshots;
+mod take_over;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -59,6 +60,7 @@ pub use rebuild::{RebuildError, TwoPlaces};
 pub use request::RequestError;
 pub use restore::RestoreError;
 pub use snapshots::SnapshotError;
+pub use take_over::TakeOverError;
 pub use verify::VerifyError;
 
 /// Why a command failed.
@@ -118,6 +120,9 @@ pub enum Error {
     /// Why a snapshot can't be made, sent or adopted.
     #[error(transparent)]
     Snapshots(#[from] SnapshotError),
+    /// Why another tool's config can't be taken over.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// What a check found, or why it stopped.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -292,6 +297,7 @@ impl Error {
             Self::Request(error) => error.advice(),
             Self::Restore(error) => error.advice(),
             Self::Snapshots(error) => error.advice(),
+            Self::TakeOver(error) => error.advice(),
             Self::Verify(error) => error.advice(),
             Self::Config(error) => exit(ExitCode::Usage).hint_of(error.hint()),
             Self::Untrusted(untrusted) => exit(ExitCode::Usage).hint(untrusted.hint()),

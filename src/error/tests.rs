@@ -14,6 +14,7 @@ mod mirror;
 mod mount;
 mod move_home;
 mod pull;
+mod take_over;
 
 use chrono::NaiveDate;
 
@@ -941,6 +942,7 @@ fn samples() -> Vec<Error> {
     samples.extend(move_home::samples());
     samples.extend(mirror::samples());
     samples.extend(pull::samples());
+    samples.extend(take_over::samples());
     samples
 }
 
@@ -952,7 +954,7 @@ fn name(error: &Error) -> String {
     match first {
         "Backup" | "Contents" | "Copy" | "Extract" | "Files" | "Import" | "Key" | "LedgerState"
         | "Mirror" | "MirrorLink" | "Mount" | "Move" | "Prune" | "Pull" | "Rebuild" | "Request"
-        | "Restore" | "Snapshots" | "Verify" => words.next().unwrap_or("").to_owned(),
+        | "Restore" | "Snapshots" | "TakeOver" | "Verify" => words.next().unwrap_or("").to_owned(),
         _ => first.to_owned(),
     }
 }
@@ -1007,6 +1009,7 @@ fn every_error_is_in_the_golden() {
         include_str!("restore.rs"),
         include_str!("pull.rs"),
         include_str!("snapshots.rs"),
+        include_str!("take_over.rs"),
         include_str!("verify.rs"),
     ];
     // An area itself is named by what is in it; a directory that others may write to is in tests/cli.
@@ -1030,6 +1033,7 @@ fn every_error_is_in_the_golden() {
         "Request",
         "Restore",
         "Snapshots",
+        "TakeOver",
         "Untrusted",
         "Verify",
     ];

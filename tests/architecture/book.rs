@@ -92,6 +92,7 @@ fn keys() -> BTreeSet<String> {
         kit: None,
         timezone: "UTC",
         state_dir: None,
+        sources: None,
     });
     let mut table = String::new();
     let mut keys = BTreeSet::new();

@@ -21,6 +21,7 @@ mod packaging;
 mod printed;
 mod prompts;
 mod report;
+mod take_over;
 mod transcript;
 mod watching;
 mod without_store;

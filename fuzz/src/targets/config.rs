@@ -160,6 +160,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         kit: Some(Path::new("/root/kit.txt")),
         timezone: "Europe/Berlin",
         state_dir: None,
+        sources: None,
     });
     // As a user makes it a config: without the marks.
     let in_force: String = commented

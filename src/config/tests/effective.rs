@@ -35,6 +35,7 @@ fn what_is_shown_is_a_config_that_amounts_to_the_same() {
         kit: None,
         timezone: "Asia/Tokyo",
         state_dir: Some(Path::new("/srv/a \"b\" \\ c\n\u{7f}ü")),
+        sources: None,
     })
     .lines()
     .map(|line| {
