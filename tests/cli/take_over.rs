@@ -76,13 +76,15 @@ fn a_btrbk_conf_becomes_a_config_that_snapshots_at_once() {
         return;
     }
     let machine = machine();
-    write(&machine, "btrbk.conf", BTRBK);
+    let second = LoopFs::new(256);
+    let place = second.root().display().to_string();
+    write(&machine, "btrbk.conf", &BTRBK.replace("$T/second", &place));
     let run = machine.run("init --from-btrbk $T/btrbk.conf");
     assert_eq!(run.code, Some(0), "{run:?}");
     for part in [
         "taken over from $T/btrbk.conf: 3 sources, 3 mirrors\n",
         "  home: $FS/@home, snapshots in $FS/.coldchain/home, keep 73h 15d 10w\n",
-        "    mirror $T/second, keep 31d 12001m\n",
+        &*format!("    mirror {place}, keep 31d 12001m\n"),
         "  srv: $FS/@srv, snapshots in $FS/.coldchain/srv, keep 73h 15d 10w\n",
         "  data: $FS/data, snapshots in $FS/.coldchain/data, keep everything\n",
         "not taken over:\n",
@@ -107,9 +109,13 @@ fn a_btrbk_conf_becomes_a_config_that_snapshots_at_once() {
     for (subvolume, name) in [("@home", "home"), ("@srv", "srv"), ("data", "data")] {
         let letter = machine
             .btrfs()
-            .path(&format!(".coldchain/{name}/current/letter"));
+            .path(format!(".coldchain/{name}/current/letter"));
         assert_eq!(fs::read_to_string(letter).unwrap(), subvolume);
     }
+    let mirrored = run_here(&machine, "mirror home");
+    assert_eq!(mirrored.code, Some(0), "{mirrored:?}");
+    let copy = second.path("home/current/letter");
+    assert_eq!(fs::read_to_string(copy).unwrap(), "@home");
     let old = machine
         .btrfs()
         .path("btrbk_snapshots/@home.20261101/letter");

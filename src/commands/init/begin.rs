@@ -70,7 +70,7 @@ pub(super) fn begin(
 
 fn what_to_edit(blocks: Option<&str>) -> &'static str {
     match blocks {
-        Some(_) => "check it, describe a store to archive to",
+        Some(_) => "check it, describe a store if you want archives too",
         None => "describe what to archive and where to",
     }
 }

@@ -136,13 +136,15 @@ impl BtrbkSources {
             .map(|volume| volume.path.as_str())
             .filter(|volume| is_below(&path, volume));
         let snapshots = names.snapshots(&name, volume, &path);
-        let mut remarks = vec![match is_pattern {
-            true => format!(
-                "From line {}: matches {} now; a later subvolume needs a block of its own.",
+        let remark = if is_pattern {
+            format!(
+                "From line {}: {} matches it now; a later subvolume needs a block of its own.",
                 found.line, found.url.path
-            ),
-            false => format!("From line {}.", found.line),
-        }];
+            )
+        } else {
+            format!("From line {}.", found.line)
+        };
+        let mut remarks = vec![remark];
         if name.as_str() != wanted {
             remarks.push(format!("btrbk calls it {wanted}."));
         }
