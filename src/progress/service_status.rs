@@ -39,7 +39,7 @@ impl ServiceStatus {
     fn report(&self, text: &str) {
         // Another line would be another message, such as `MAINPID=1`.
         let text = format!("STATUS={}", Line(text));
-        // Nobody waits for it: what systemd does not take is lost.
+        // A message that systemd does not take is lost: no run waits for it.
         let _ = self.socket.send(text.as_bytes());
     }
 

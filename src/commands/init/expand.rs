@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::btrfs;
+use crate::printing::warn;
 
 /// How many names are looked at: a `*` for each level of a large filesystem would never end.
 const MOST_NAMES: usize = 200_000;
 
-/// Returns the writable subvolumes that match, sorted. A `*` stands for any text without a slash. What can't be read
+/// Returns the writable subvolumes that match, sorted, and warns if it did not look at all names. A `*` stands for any text without a slash. What can't be read
 /// or is not UTF-8 matches nothing.
 pub(super) fn expand(pattern: &str) -> Vec<String> {
     let mut found = vec![PathBuf::from("/")];
@@ -23,6 +24,11 @@ pub(super) fn expand(pattern: &str) -> Vec<String> {
             }
         }
         found = next;
+    }
+    if seen > MOST_NAMES {
+        warn(format_args!(
+            "{pattern}: only the first {MOST_NAMES} names were looked at; add a [[source]] for each subvolume that is missing"
+        ));
     }
     let is_source =
         |path: &PathBuf| btrfs::identity(path).is_ok_and(|identity| !identity.read_only);

@@ -1,4 +1,4 @@
-//! What a config amounts to, held against the config itself.
+//! What `config show` prints must parse to the same config.
 
 use std::path::Path;
 
