@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select, unbounded};
 use fuser::{Config, MountOption, Session, SessionACL};
@@ -18,6 +19,10 @@ const DEVICE: &str = "/dev/fuse";
 
 /// Threads that answer what needs names alone.
 const NAME_WORKERS: usize = 2;
+
+/// How often a busy mount is tried again, and how long it is left alone before each try.
+const BUSY_TRIES: u32 = 10;
+const BUSY_WAIT: Duration = Duration::from_millis(50);
 
 /// Who may enter a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,12 +178,23 @@ fn work(jobs: &Receiver<Job>, stopped: &Receiver<()>, tree: &dyn ReadOnlyTree) {
 fn unmount_now(at: &Path, plainly: impl FnOnce() -> io::Result<()>) -> io::Result<HowEnded> {
     match plainly() {
         Ok(()) => Ok(HowEnded::Unmounted),
-        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
-            unmount(at, UnmountFlags::DETACH)?;
-            Ok(HowEnded::UnmountedWhileBusy)
-        }
+        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => unmount_busy(at),
         Err(error) => Err(error),
     }
+}
+
+/// Unmounts what was in use a moment ago. A program that was forked holds what its parent had open until it executes
+/// another, so a mount may look busy though its readers are done.
+fn unmount_busy(at: &Path) -> io::Result<HowEnded> {
+    for _ in 0..BUSY_TRIES {
+        thread::sleep(BUSY_WAIT);
+        match unmount(at, UnmountFlags::empty()) {
+            Err(Errno::BUSY) => {}
+            other => return Ok(other.map(|()| HowEnded::Unmounted)?),
+        }
+    }
+    unmount(at, UnmountFlags::DETACH)?;
+    Ok(HowEnded::UnmountedWhileBusy)
 }
 
 /// Fails if FUSE can't be used at all.

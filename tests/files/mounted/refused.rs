@@ -94,7 +94,7 @@ fn a_directory_that_does_not_fit_is_refused() {
 /// What another user does, with a device of FUSE of these permissions, in a mount namespace of its own.
 const AS_OTHER: &str = r#"
 set -e
-rm -f "$T/fuse"
+rm -f "$T/fuse" "$T/mnt.out"
 mknod -m "$MODE" "$T/fuse" c 10 229
 mount --bind "$T/fuse" /dev/fuse
 exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c '
