@@ -48,6 +48,8 @@ pub mod ledger;
 #[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod model;
 #[cfg_attr(not(developer_docs), doc(hidden))]
+pub mod mounts;
+#[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod notify;
 #[cfg_attr(not(developer_docs), doc(hidden))]
 pub mod owned;

@@ -6,6 +6,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::mounts::unescaped;
+
 /// Returns the active swapfiles in this subvolume, without those in nested ones. Does not find a deleted
 /// swapfile.
 pub fn active_swapfiles(subvolume: &Path) -> Vec<PathBuf> {
@@ -28,30 +30,9 @@ fn paths(swaps: &[u8]) -> Vec<PathBuf> {
             let mut words = line.split(u8::is_ascii_whitespace);
             let path = words.next()?;
             let kind = words.find(|word| !word.is_empty())?;
-            (kind == b"file").then(|| PathBuf::from(unescaped(path)))
+            (kind == b"file").then(|| PathBuf::from(OsString::from_vec(unescaped(path))))
         })
         .collect()
-}
-
-fn unescaped(mut escaped: &[u8]) -> OsString {
-    let mut bytes = Vec::new();
-    while let [first, rest @ ..] = escaped {
-        let octal = rest.first_chunk::<3>().and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            u8::from_str_radix(digits, 8).ok()
-        });
-        match octal {
-            Some(byte) if *first == b'\\' => {
-                bytes.push(byte);
-                escaped = &rest[3..];
-            }
-            _ => {
-                bytes.push(*first);
-                escaped = rest;
-            }
-        }
-    }
-    OsString::from_vec(bytes)
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ enum Reach {
     Everything,
     /// Only the subvolume of the directory.
     Subvolume,
+    /// The same, while others change it: what is gone or can't be read is passed over.
+    LiveSubvolume,
 }
 
 impl HeldDirectory {
@@ -99,12 +101,22 @@ impl HeldDirectory {
         self.walk_to(Reach::Everything, visit)
     }
 
+    /// The same in the subvolume of the directory alone, while others change it: what is gone or can't be read is passed
+    /// over.
+    pub(super) fn walk_live(
+        &self,
+        visit: impl FnMut(&Level, &DirEntry) -> Result<ControlFlow<()>, Errno>,
+    ) -> Result<(), BtrfsError> {
+        self.walk_to(Reach::LiveSubvolume, visit)
+    }
+
     fn walk_to(
         &self,
         reach: Reach,
         mut visit: impl FnMut(&Level, &DirEntry) -> Result<ControlFlow<()>, Errno>,
     ) -> Result<(), BtrfsError> {
         let device = self.stat()?.st_dev;
+        let is_live = reach == Reach::LiveSubvolume;
         let look = |errno| failed("look into", self.path(), errno);
         let mut to_visit = vec![(None, c".".to_owned())];
         while let Some((above, name)) = to_visit.pop() {
@@ -116,9 +128,12 @@ impl HeldDirectory {
                     rustix::fs::openat(&above.descriptor, &*name, flags, Mode::empty())
                 }
             };
-            let descriptor = opened.map_err(look)?;
+            let descriptor = match opened {
+                Err(_) if is_live => continue,
+                opened => opened.map_err(look)?,
+            };
             // Each subvolume has a device number of its own.
-            if reach == Reach::Subvolume
+            if reach != Reach::Everything
                 && rustix::fs::fstat(&descriptor).map_err(look)?.st_dev != device
             {
                 continue;
@@ -129,7 +144,10 @@ impl HeldDirectory {
                 above,
             });
             for entry in Dir::read_from(&level.descriptor).map_err(look)? {
-                let entry = entry.map_err(look)?;
+                let entry = match entry {
+                    Err(_) if is_live => break,
+                    entry => entry.map_err(look)?,
+                };
                 let name = entry.file_name();
                 if matches!(name.to_bytes(), b"." | b"..") {
                     continue;
@@ -147,6 +165,11 @@ impl HeldDirectory {
 }
 
 impl Level {
+    /// The directory.
+    pub(super) fn descriptor(&self) -> &OwnedFd {
+        &self.descriptor
+    }
+
     /// Returns the path of something in it, from the directory that is walked.
     pub(super) fn path_of(&self, name: &CStr) -> Vec<u8> {
         let mut names = vec![name.to_bytes()];

@@ -11,7 +11,7 @@ use crate::model::segment::is_segment_size;
 const MOST_MONTHS: i64 = 120;
 
 /// A storage class of S3.
-fn class_of_s3(name: &str) -> Result<StorageClass, String> {
+pub(super) fn class_of_s3(name: &str) -> Result<StorageClass, String> {
     let class: StorageClass = name
         .to_uppercase()
         .parse()

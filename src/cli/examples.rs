@@ -40,11 +40,11 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             example(
                 "coldchain init",
-                "On a new machine: write a config to edit, and the recovery kit",
+                "On a new machine: ask what is archived and where to, and make all that takes",
             ),
             example(
-                "coldchain init --kit /media/usb/kit.txt",
-                "The same, with the recovery kit on a stick",
+                "coldchain init --source /home --store /mnt/shelf/coldchain --kit /media/usb/kit.txt",
+                "The same without a question, with the recovery kit on a stick",
             ),
             example(
                 "coldchain init --from-btrbk /etc/btrbk/btrbk.conf",

@@ -12,6 +12,7 @@ mod extract;
 mod files;
 mod import;
 mod index;
+mod init;
 mod key;
 mod mirror;
 mod mirror_server;
@@ -50,6 +51,7 @@ pub use extract::Extract;
 pub use files::{Get, History, Yesterday};
 pub use import::{Import, ImportBtrsend};
 pub use index::Index;
+pub use init::{DEFAULT_KIT, Init};
 pub use key::{AddedRole, Key, KeyAddRecipient, KeyCheck, KeyKit, KeyRotate, KeyShow};
 pub use mirror::Mirror;
 pub use mirror_server::MirrorServer;
@@ -321,27 +323,6 @@ pub struct SendStream {
     /// Version 2, with data as it is compressed on disk
     #[arg(long, conflicts_with = "proto")]
     pub compressed_data: bool,
-}
-
-/// Where the recovery kit goes if the command line names no file.
-pub const DEFAULT_KIT: &str = "coldchain-recovery-kit.txt";
-
-/// `coldchain init`
-#[derive(Debug, Args)]
-pub struct Init {
-    /// Where the recovery kit goes
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = DEFAULT_KIT
-    )]
-    pub kit: PathBuf,
-    /// Write a config with the subvolumes, targets and retention of this btrbk.conf; only if there is no config yet
-    #[arg(long, value_name = "FILE")]
-    pub from_btrbk: Option<PathBuf>,
-    /// The same from snapper's configs: those of these names, files or directories, or else all in /etc/snapper/configs
-    #[arg(long, value_name = "CONFIG", num_args = 0.., conflicts_with = "from_btrbk")]
-    pub from_snapper: Option<Vec<PathBuf>>,
 }
 
 /// Waiting for another run.

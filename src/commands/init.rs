@@ -1,12 +1,17 @@
 //! `coldchain init`: make what is missing, overwrite nothing.
 //!
 //! The first run, without a config, begins the recovery kit with a new identity and writes a commented config
-//! for its recipient, on request with what another tool's config says. The second run, with the edited config, makes the state directory, the signing keys,
+//! for its recipient: with what the command line or the answers on a terminal say, or with what another tool's config
+//! says, or to be filled in. The second run, with the edited config, makes the state directory, the signing keys,
 //! and the snapshot and store directories. It gives each source its ledger, and completes the kit. A later
 //! run adds what was configured since.
 
 mod begin;
 mod expand;
+mod foreseen;
+mod guided;
+mod places;
+mod questions;
 mod take_over;
 
 use std::fs::{self, DirBuilder};
@@ -40,10 +45,15 @@ use crate::store::{DirStore, Exclusivity};
 pub(super) fn run(args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
     let origin = take_over::ForeignOrigin::of(args);
     match (Config::load(&everywhere.config()), origin) {
-        (Err(ConfigError::NotFound { .. }), None) => begin::begin(&args.kit, None, everywhere),
+        (Err(ConfigError::NotFound { .. }), None) => {
+            if guided::run(args, everywhere)? {
+                return Ok(());
+            }
+            begin::begin_to_fill_in(&args.kit, None, everywhere)
+        }
         (Err(ConfigError::NotFound { .. }), Some(origin)) => {
             let import = take_over::read(&origin)?;
-            begin::begin(&args.kit, Some(&import), everywhere)
+            begin::begin_to_fill_in(&args.kit, Some(&import), everywhere)
         }
         // Also one with a fault: it is not replaced.
         (_, Some(_)) => Err(TakeOverError::ConfigExists {
@@ -51,10 +61,18 @@ pub(super) fn run(args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
         }
         .into()),
         (Ok(mut config), None) => {
+            if args.describes() {
+                warn(format_args!(
+                    "{} is there already, and stays as it is: only what is missing is made",
+                    config.path.display()
+                ));
+            }
             if let Some(state_dir) = &everywhere.state_dir {
                 config.state_dir.clone_from(state_dir);
             }
-            complete(&config, args, everywhere)
+            complete(&config, &args.kit, Vec::new(), everywhere)?;
+            warn_of_config(&config, everywhere);
+            Ok(())
         }
         (Err(error), None) => Err(error.into()),
     }
@@ -81,27 +99,31 @@ fn refuse_second_kit(config: &Path, kit: &Path) -> Result<(), Error> {
 
 /// A run with a config: everything that it needs and that is missing. Nothing is made before it is clear
 /// that the kit is one that may be written to.
-fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(), Error> {
+fn complete(
+    config: &Config,
+    kit: &Path,
+    mut told: Vec<String>,
+    everywhere: &Everywhere,
+) -> Result<(), Error> {
     if config.archived().next().is_none() {
-        return complete_without_store(config, everywhere);
+        return complete_without_store(config, told, everywhere);
     }
     Recipients::parse(config.recipients()?)?;
-    if !exists(&args.kit)? && !StateDir::new(&config.state_dir).has_keys() {
-        refuse_second_kit(&everywhere.config(), &args.kit)?;
+    if !exists(kit)? && !StateDir::new(&config.state_dir).has_keys() {
+        refuse_second_kit(&everywhere.config(), kit)?;
     }
     let state_dir = StateDir::new(&config.state_dir);
     require_subvolumes(config)?;
-    if exists(&args.kit)? || !state_dir.has_keys() {
+    if exists(kit)? || !state_dir.has_keys() {
         // The kit is read now and written later. Another user must not be able to replace it in between.
-        owned::require_way(&args.kit)?;
+        owned::require_way(kit)?;
     }
     state_dir.create()?;
     // Another `init` may make the same files.
     let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
-    if let Some(found) = kit::at(&args.kit)? {
-        kit::require_ours(&args.kit, &found, &state_dir)?;
+    if let Some(found) = kit::at(kit)? {
+        kit::require_ours(kit, &found, &state_dir)?;
     }
-    let mut told: Vec<String> = Vec::new();
     for path in directories(config) {
         if !exists(path)? {
             make_directory(path, 0o700)?;
@@ -126,8 +148,8 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
     let mut catalog = state_dir.catalog()?;
     let mut root = None;
     let (rows, to_add) = if unvouched.is_empty() {
-        root = make_keys(config, &state_dir, &args.kit, &mut told)?;
-        tell_kit(config, &args.kit, &mut catalog, &mut told)?
+        root = make_keys(config, &state_dir, kit, &mut told)?;
+        tell_kit(config, kit, &mut catalog, &mut told)?
     } else {
         // These ledgers get no keys, and the kit does not get their names, until a trusted root key vouches
         // for them.
@@ -142,9 +164,7 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
             };
             json!({"key": key.to_string(), "origin": origin})
         });
-        answer_json(
-            &json!({"done": told, "kit": shown(&args.kit), "root_key": root, "to_add": to_add}),
-        )?;
+        answer_json(&json!({"done": told, "kit": shown(kit), "root_key": root, "to_add": to_add}))?;
     } else {
         if let Some(lines) = &to_add {
             told.push("add these lines to your recovery kit:".to_owned());
@@ -166,17 +186,19 @@ fn complete(config: &Config, args: &Init, everywhere: &Everywhere) -> Result<(),
             ));
         }
     }
-    warn_of_config(config, everywhere);
     Ok(())
 }
 
 /// A run with a config whose sources all keep snapshots alone. They take no kit and no keys.
-fn complete_without_store(config: &Config, everywhere: &Everywhere) -> Result<(), Error> {
+fn complete_without_store(
+    config: &Config,
+    mut told: Vec<String>,
+    everywhere: &Everywhere,
+) -> Result<(), Error> {
     require_subvolumes(config)?;
     let state_dir = StateDir::new(&config.state_dir);
     state_dir.create()?;
     let _lock = state_dir.lock_for_init(Interrupt::of_this_process())?;
-    let mut told = Vec::new();
     make_snapshot_directories(config, &mut told)?;
     write_drop_ins(config, &mut told)?;
     told.push("no source has a store: snapshots alone need no recovery kit and no keys".to_owned());
@@ -185,7 +207,6 @@ fn complete_without_store(config: &Config, everywhere: &Everywhere) -> Result<()
     } else {
         answer_lines(told)?;
     }
-    warn_of_config(config, everywhere);
     Ok(())
 }
 

@@ -14,8 +14,8 @@ use crate::engine::{
     Asking, BackupRequest, Foreseen, ImportSize, KnownImport, RunContext, StateDir, foresee,
     foresee_copies, foresee_expired, foresee_mirrors, known_imports, plan_facts,
     require_known_archives, size_of_import, unconfigured, unconfigured_mirrors,
-    warning_of_left_out, warning_of_swap, warning_of_unconfigured, warning_of_unconfigured_mirror,
-    withheld_now,
+    warning_of_left_out, warning_of_store_within, warning_of_swap, warning_of_unconfigured,
+    warning_of_unconfigured_mirror, withheld_now,
 };
 use crate::error::{Error, RequestError};
 use crate::model::size::Bytes;
@@ -269,7 +269,11 @@ pub(crate) fn standing_warnings(config: &Config) -> Vec<String> {
                 source.name
             ));
         }
-        let of_source = [warning_of_left_out(source), warning_of_swap(source)];
+        let of_source = [
+            warning_of_left_out(source),
+            warning_of_swap(source),
+            warning_of_store_within(source, config),
+        ];
         for message in of_source.into_iter().flatten() {
             warnings.push(format!("{}: {message}", source.name));
         }

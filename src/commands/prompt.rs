@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use crate::error::{Error, RequestError};
+use crate::error::{Error, InitError, RequestError};
 use crate::interrupt::Interrupt;
 use crate::printing;
 
@@ -47,6 +47,20 @@ pub(super) fn confirm(agreed: Agreed, question: &str) -> Result<(), Error> {
         "y" | "yes" => Ok(()),
         _ => Err(RequestError::NotConfirmed.into()),
     }
+}
+
+/// Asks on stderr, and returns the line from stdin that answers, without white space around it.
+pub(super) fn line(question: &str) -> Result<String, Error> {
+    let failed = |source| Error::file("read", "stdin", source);
+    printing::ask_on_stderr(question).map_err(failed)?;
+    let mut stdin = io::stdin().lock();
+    answered(stdin.as_fd())?;
+    let mut answer = String::new();
+    if stdin.read_line(&mut answer).map_err(failed)? == 0 {
+        printing::end_line();
+        return Err(InitError::NoAnswer.into());
+    }
+    Ok(answer.trim().to_owned())
 }
 
 /// Asks for a passphrase on the terminal without showing it. Returns `None` without a terminal, and after a

@@ -6,10 +6,12 @@
 
 mod catalog_sources;
 mod compression;
+mod described;
 mod duration;
 mod effective;
 mod error;
 mod foreign;
+mod free_names;
 mod hooks;
 mod memory;
 mod mirror;
@@ -49,6 +51,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use toml::de::DeTable;
 
 pub use catalog_sources::SourcePlace;
+pub use described::{DescribedSource, NEW_STORE, source_blocks, store_block};
 pub use duration::parse as parse_duration;
 pub use effective::{Setting, SettingsTable, ValueOrigin, settings};
 pub use error::{ConfigError, Fault, Unknown, UrlFault};
@@ -56,6 +59,7 @@ pub use foreign::{
     BtrbkSources, ForeignFault, LARGEST_FOREIGN, TakenMirror, TakenOver, TakenSource, blocks,
     read_btrbk, read_snapper,
 };
+pub use free_names::FreeNames;
 pub use mirror::{MirrorConfig, MirrorOf};
 pub use no_ledger_store::NoLedgerStore;
 pub use notify::{AlarmSettings, FOLLOWED, RunOutputs};

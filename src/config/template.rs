@@ -12,8 +12,8 @@ use crate::model::Line;
 /// What `init` knows when it writes the config.
 #[derive(Debug, Clone, Copy)]
 pub struct TemplateFacts<'a> {
-    /// The recipient whose identity it has just made.
-    pub recipient: Option<&'a str>,
+    /// The recipients: first the one whose identity it has just made.
+    pub recipients: &'a [&'a str],
     /// The recovery kit that has this identity.
     pub kit: Option<&'a Path>,
     /// IANA name.
@@ -22,6 +22,8 @@ pub struct TemplateFacts<'a> {
     pub state_dir: Option<&'a Path>,
     /// The blocks of sources and mirrors, in place of an example of them.
     pub sources: Option<&'a str>,
+    /// The block of the store, in place of examples of stores.
+    pub store: Option<&'a str>,
 }
 
 /// A comment that tells a later `init` which kit the first one made; the kit's path follows.
@@ -93,7 +95,7 @@ const TOP: &str = r#"
 #metrics = "/var/lib/prometheus/node-exporter/coldchain.prom"
 "#;
 
-const SOURCE: &str = r#"
+pub(super) const SOURCE: &str = r#"
 # What is archived, one such block for each subvolume. Remove the `#` marks and put in your own values.
 #[[source]]
 #name = "home"
@@ -173,7 +175,7 @@ const SOURCE: &str = r#"
 # or: from = "/mnt/second/home"
 "#;
 
-const STORES: &str = r#"
+pub(super) const STORES: &str = r#"
 # Where it is archived to.
 #[store.main]
 #type = "dir"
@@ -315,18 +317,19 @@ pub fn template(facts: &TemplateFacts<'_>) -> String {
         }
         None => text.push_str(SOURCE),
     }
-    text.push_str(STORES);
+    text.push_str(facts.store.unwrap_or(STORES));
     text.push_str(
         "\n[encryption]\n# Public keys, age or ssh. One alone is a risk: keep a spare.\n",
     );
     if let Some(kit) = facts.kit {
         let _ = writeln!(text, "{KIT}{}", Line(kit.display()));
     }
-    match facts.recipient {
-        Some(recipient) => {
-            let _ = writeln!(text, "recipients = [{}]", quoted(recipient));
-        }
-        None => text.push_str("#recipients = [\"age1...\", \"age1...\"]\n"),
+    if facts.recipients.is_empty() {
+        text.push_str("#recipients = [\"age1...\", \"age1...\"]\n");
+    } else {
+        let quoted = facts.recipients.iter().map(|recipient| quoted(recipient));
+        let quoted: Vec<String> = quoted.collect();
+        let _ = writeln!(text, "recipients = [{}]", quoted.join(", "));
     }
     text.push_str(SCHEDULE);
     text.push_str(HOOKS);
@@ -344,11 +347,12 @@ mod tests {
 
     fn facts() -> TemplateFacts<'static> {
         TemplateFacts {
-            recipient: Some("age1example"),
+            recipients: &["age1example"],
             kit: Some(Path::new("/root/kit.txt")),
             timezone: "Europe/Berlin",
             state_dir: None,
             sources: None,
+            store: None,
         }
     }
 
@@ -367,9 +371,9 @@ mod tests {
 
     #[test]
     fn a_new_config_says_that_it_has_no_source_yet() {
-        for recipient in [None, Some("age1example")] {
+        for recipients in [&[][..], &["age1example"]] {
             let text = template(&TemplateFacts {
-                recipient,
+                recipients,
                 kit: None,
                 ..facts()
             });
@@ -499,11 +503,12 @@ mod tests {
     fn the_example_is_the_template_without_a_recipient() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/config.toml");
         let text = template(&TemplateFacts {
-            recipient: None,
+            recipients: &[],
             kit: None,
             timezone: "Etc/UTC",
             state_dir: None,
             sources: None,
+            store: None,
         });
         if std::env::var_os("COLDCHAIN_WRITE_GOLDEN").is_some() {
             std::fs::write(path, &text).unwrap();

@@ -68,6 +68,7 @@ pub use copy::places::ReadablePlace;
 pub use copy::run::copy;
 pub use copy::target::{copy_store, refuse_move_into_vault};
 pub use cost::archives::{ArchiveCost, archive_costs};
+pub use cost::first_full::{FirstFull, first_full, upload_rate};
 pub use cost::forecast::{
     CostForecast, ForecastSpan, NoForecast, OtherwiseForecast, StoredOtherwise, foresee_cost,
 };
@@ -163,7 +164,9 @@ pub use restore::{RestorePlanDetails, Restored, Restoring, Which, plan_details, 
 pub use snapshots::adopt::{Adopted, adopt};
 pub use snapshots::adopt_copy::{AdoptedCopy, adopt_copy};
 pub use snapshots::at_any_time::{Snapshotted, prune_snapshots, snapshot, wait_until_freed};
-pub use snapshots::left_out::{warning_of_left_out, warning_of_swap};
+pub use snapshots::left_out::{
+    is_in_subvolume, warning_of_left_out, warning_of_store_within, warning_of_swap,
+};
 pub use snapshots::leftovers::{Leftover, leftovers_of_all};
 pub use snapshots::overview::{
     KnownSnapshot, SnapshotsOverview, foresee_expired, look_at_snapshots, withheld_now,

@@ -7,6 +7,7 @@ mod exit_code;
 mod extract;
 mod files;
 mod import;
+mod init;
 mod keys;
 mod ledger;
 mod mirror;
@@ -48,6 +49,7 @@ pub use exit_code::ExitCode;
 pub use extract::ExtractError;
 pub use files::FilesError;
 pub use import::ImportError;
+pub use init::InitError;
 pub use keys::KeyError;
 pub use ledger::LedgerStateError;
 pub use mirror::MirrorError;
@@ -123,6 +125,9 @@ pub enum Error {
     /// Why another tool's config can't be taken over.
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
+    /// A new config can't be written from what was said.
+    #[error(transparent)]
+    Init(#[from] InitError),
     /// What a check found, or why it stopped.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -298,6 +303,7 @@ impl Error {
             Self::Restore(error) => error.advice(),
             Self::Snapshots(error) => error.advice(),
             Self::TakeOver(error) => error.advice(),
+            Self::Init(error) => error.advice(),
             Self::Verify(error) => error.advice(),
             Self::Config(error) => exit(ExitCode::Usage).hint_of(error.hint()),
             Self::Untrusted(untrusted) => exit(ExitCode::Usage).hint(untrusted.hint()),

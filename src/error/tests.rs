@@ -10,6 +10,7 @@ mod copy;
 mod extract;
 mod files;
 mod import;
+mod init;
 mod mirror;
 mod mount;
 mod move_home;
@@ -943,6 +944,7 @@ fn samples() -> Vec<Error> {
     samples.extend(mirror::samples());
     samples.extend(pull::samples());
     samples.extend(take_over::samples());
+    samples.extend(init::samples());
     samples
 }
 
@@ -954,7 +956,9 @@ fn name(error: &Error) -> String {
     match first {
         "Backup" | "Contents" | "Copy" | "Extract" | "Files" | "Import" | "Key" | "LedgerState"
         | "Mirror" | "MirrorLink" | "Mount" | "Move" | "Prune" | "Pull" | "Rebuild" | "Request"
-        | "Restore" | "Snapshots" | "TakeOver" | "Verify" => words.next().unwrap_or("").to_owned(),
+        | "Init" | "Restore" | "Snapshots" | "TakeOver" | "Verify" => {
+            words.next().unwrap_or("").to_owned()
+        }
         _ => first.to_owned(),
     }
 }
@@ -996,6 +1000,7 @@ fn every_error_is_in_the_golden() {
         include_str!("extract.rs"),
         include_str!("files.rs"),
         include_str!("import.rs"),
+        include_str!("init.rs"),
         include_str!("keys.rs"),
         include_str!("ledger.rs"),
         include_str!("mirror.rs"),
@@ -1020,6 +1025,7 @@ fn every_error_is_in_the_golden() {
         "Extract",
         "Files",
         "Import",
+        "Init",
         "Key",
         "LedgerState",
         "Mirror",

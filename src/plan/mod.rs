@@ -125,8 +125,8 @@ pub use due::nothing_missed;
 pub use facts::{Action, Facts, Request, SendParentSnapshot};
 pub use forecast::{
     ArchiveSizes, CopyWay, ForecastFacts, ForecastMonth, ForecastPlace, Growth, JUDGED_BY,
-    KeptArchive, MonthCost, PlaceForecast, SMALL_OBJECT_BYTES, SizeModel, SourceForecast, forecast,
-    forecast_until, objects_of,
+    KeptArchive, MonthCost, PlaceForecast, SMALL_OBJECT_BYTES, SizeModel, SourceForecast, divided,
+    forecast, forecast_until, objects_of,
 };
 pub use history::{ArchiveFacts, Chain, Condition, History, ListedAsOf, Verification};
 pub use imported::{

@@ -37,7 +37,7 @@ pub use known_segments::{KnownSegment, KnownSegments};
 pub use layer::Layer;
 pub use listing::DEFAULT_LISTING_BYTES;
 pub use memory::MemoryStore;
-pub use probe::{Deletes, Digests, Probe, probe};
+pub use probe::{Deletes, Digests, Probe, probe, rate_of_upload};
 pub use rate_limit::RateLimit;
 pub use recording::{Call, RecordingStore};
 pub use request_pace::{DEFAULT_REQUESTS_PER_SECOND, RequestPace};

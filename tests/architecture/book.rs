@@ -88,11 +88,12 @@ fn the_page_on_commands_has_each_flag_of_each_command_and_no_other() {
 /// The keys that the commented config has, each with its table.
 fn keys() -> BTreeSet<String> {
     let text = template(&TemplateFacts {
-        recipient: None,
+        recipients: &[],
         kit: None,
         timezone: "UTC",
         state_dir: None,
         sources: None,
+        store: None,
     });
     let mut table = String::new();
     let mut keys = BTreeSet::new();

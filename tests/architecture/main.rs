@@ -186,11 +186,12 @@ fn the_edges_name_model_and_process_and_never_each_other() {
     for edge in [
         "btrfs", "seal", "store", "ledger", "catalog", "files_db", "fuse", "gpg", "rsync",
     ] {
-        names_only(edge, &["model", "process"]);
+        names_only(edge, &["model", "mounts", "process"]);
     }
     // Its programs are the user's, and judged by their owner.
     names_only("hooks", &["model", "owned", "process"]);
     names_only("process", &["model"]);
+    names_only("mounts", &[]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod common;
 
 mod advised_commands;
+mod asked;
 mod bad_input;
 mod color;
 mod command_line;

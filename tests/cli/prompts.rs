@@ -4,10 +4,18 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::common::loopfs::{LoopFs, real_btrfs_available, run};
 use crate::common::machine::{LIVE_CONFIG, Machine};
 use crate::common::passphrase::{armored, encrypted};
 use crate::common::stream_builder::StreamBuilder;
+
+/// How long a prompt may take to come.
+const LONGEST_WAIT: Timespec = Timespec {
+    tv_sec: 120,
+    tv_nsec: 0,
+};
 
 /// A terminal of its own in which a shell runs the program, says its exit code, and then how the
 /// terminal is set.
@@ -16,17 +24,27 @@ pub(crate) struct Terminal {
     keyboard: ChildStdin,
     screen: ChildStdout,
     shown: String,
+    /// Where what was waited for last ends.
+    answered: usize,
 }
 
 impl Terminal {
     pub(crate) fn run(machine: &Machine, words: &str) -> Self {
+        Self::run_by(machine, "", words)
+    }
+
+    /// The same with words of the shell before the program.
+    pub(crate) fn run_by(machine: &Machine, before: &str, words: &str) -> Self {
         let program = machine.command(words);
         let words: Vec<String> = std::iter::once(program.get_program())
             .chain(program.get_args())
             .map(|word| format!("'{}'", word.to_str().unwrap()))
             .collect();
         // Ctrl-C reaches the shell too, which has to live on.
-        let script = format!("trap : INT; {}; echo \"code $?\"; stty -a", words.join(" "));
+        let script = format!(
+            "trap : INT; {before} {}; echo \"code $?\"; stty -a",
+            words.join(" ")
+        );
         let mut child = Command::new("script")
             .args(["--quiet", "--return", "--command", &script, "/dev/null"])
             .env("SHELL", "/bin/sh")
@@ -41,17 +59,28 @@ impl Terminal {
             screen: child.stdout.take().unwrap(),
             child,
             shown: String::new(),
+            answered: 0,
         }
     }
 
-    /// Waits for a prompt, and types.
+    /// Waits for a prompt that comes after the last one, and types.
     pub(crate) fn answer(&mut self, prompt: &str, keys: &str) {
         let mut bytes = [0; 4096];
-        while !self.shown.contains(prompt) {
+        let at = loop {
+            if let Some(at) = self.shown[self.answered..].find(prompt) {
+                break at;
+            }
+            let mut ready = [PollFd::new(&self.screen, PollFlags::IN)];
+            let is_ready = poll(&mut ready, Some(&LONGEST_WAIT)).unwrap() > 0;
+            if !is_ready {
+                self.child.kill().unwrap();
+            }
+            assert!(is_ready, "{prompt} does not come: {}", self.shown);
             let read = self.screen.read(&mut bytes).unwrap();
-            assert_ne!(read, 0, "{}", self.shown);
+            assert_ne!(read, 0, "{prompt}: {}", self.shown);
             self.shown += &String::from_utf8_lossy(&bytes[..read]);
-        }
+        };
+        self.answered += at + prompt.len();
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 

@@ -156,11 +156,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let smallest =
         "store.main = { type = 'dir', path = '/srv' }\n[[source]]\nname = 'home'\nstore = 'main'\n";
     let commented = template(&TemplateFacts {
-        recipient: Some("age1a"),
+        recipients: &["age1a"],
         kit: Some(Path::new("/root/kit.txt")),
         timezone: "Europe/Berlin",
         state_dir: None,
         sources: None,
+        store: None,
     });
     // As a user makes it a config: without the marks.
     let in_force: String = commented

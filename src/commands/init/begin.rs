@@ -17,43 +17,30 @@ use crate::model::shell;
 use crate::owned;
 use crate::printing::shown;
 
-/// Does the first run: makes an identity, and a config that names its recipient, with what another tool's config says
-/// if there is one.
-pub(super) fn begin(
+/// What a new config has in place of examples.
+#[derive(Debug, Default)]
+pub(super) struct NewBlocks {
+    /// Sources and mirrors.
+    pub(super) sources: Option<String>,
+    /// The store.
+    pub(super) store: Option<String>,
+    /// Recipients beside that of the kit.
+    pub(super) spare: Vec<String>,
+    /// Whether nothing is left to fill in: without a store, snapshots alone are kept.
+    pub(super) is_ready: bool,
+}
+
+/// Does the first run without questions: writes a config to fill in, or to check if another tool's config was read.
+pub(super) fn begin_to_fill_in(
     kit: &Path,
     import: Option<&ForeignImport>,
     everywhere: &Everywhere,
 ) -> Result<(), Error> {
-    let config = &everywhere.config();
-    owned::require_way(kit)?;
-    let existing = kit::at(kit)?;
-    let blocks = import.map(ForeignImport::blocks);
-    let blocks = blocks.as_deref();
-    if blocks.is_some() {
-        // Before anything is made: the next run has to be able to read the config.
-        Config::parse(&new_config(None, blocks), config)?;
-    }
-    if let Some(directory) = config.parent() {
-        make_directory(directory, 0o755)?;
-    }
-    let mut told = if let Some(existing) = &existing {
-        take_over(config, kit, existing, blocks)?
-    } else {
-        let recipient = kit::begin(kit)?;
-        write_new(config, &new_config(Some((&recipient, kit)), blocks))?;
-        vec![
-            format!(
-                "made {}: {}, then run `{}` again",
-                config.display(),
-                what_to_edit(blocks),
-                init_with(kit)
-            ),
-            format!(
-                "made {}: the key to everything; print it and keep it away from this machine",
-                kit.display()
-            ),
-        ]
+    let blocks = NewBlocks {
+        sources: import.map(ForeignImport::blocks),
+        ..NewBlocks::default()
     };
+    let mut told = begin(kit, &blocks, everywhere)?;
     if let Some(import) = import {
         import.warn();
     }
@@ -68,10 +55,82 @@ pub(super) fn begin(
     answer_lines(told)
 }
 
-fn what_to_edit(blocks: Option<&str>) -> &'static str {
-    match blocks {
-        Some(_) => "check it, describe a store if you want archives too",
-        None => "describe what to archive and where to",
+/// Makes an identity, and a config that names its recipient, with these blocks. Returns what it did.
+pub(super) fn begin(
+    kit: &Path,
+    blocks: &NewBlocks,
+    everywhere: &Everywhere,
+) -> Result<Vec<String>, Error> {
+    let config = &everywhere.config();
+    let takes_kit = blocks.takes_kit();
+    if takes_kit {
+        owned::require_way(kit)?;
+    }
+    let existing = if takes_kit { kit::at(kit)? } else { None };
+    if blocks.sources.is_some() {
+        // Before anything is made: the next run has to be able to read the config.
+        Config::parse(&blocks.config(None), config)?;
+    }
+    if let Some(directory) = config.parent() {
+        make_directory(directory, 0o755)?;
+    }
+    if let Some(existing) = &existing {
+        return take_over(config, kit, existing, blocks);
+    }
+    if !takes_kit {
+        write_new(config, &blocks.config(None))?;
+        return Ok(vec![format!("made {}", config.display())]);
+    }
+    let recipient = kit::begin(kit)?;
+    write_new(config, &blocks.config(Some((&recipient, kit))))?;
+    let next = match blocks.what_to_edit() {
+        Some(what) => format!(": {what}, then run `{}` again", init_with(kit)),
+        None => String::new(),
+    };
+    Ok(vec![
+        format!("made {}{next}", config.display()),
+        format!(
+            "made {}: the key to everything; print it and keep it away from this machine",
+            kit.display()
+        ),
+    ])
+}
+
+impl NewBlocks {
+    /// Whether the config needs a kit: it archives, or may be filled in to do so.
+    fn takes_kit(&self) -> bool {
+        !self.is_ready || self.store.is_some()
+    }
+
+    /// What the user should do with the config; `None` if it is ready.
+    fn what_to_edit(&self) -> Option<&'static str> {
+        match self.sources {
+            _ if self.is_ready => None,
+            None => Some("describe what to archive and where to"),
+            Some(_) => Some("check it, describe a store if you want archives too"),
+        }
+    }
+
+    /// Returns the text of a config, for a recipient and the kit that has its identity.
+    fn config(&self, recipient: Option<(&str, &Path)>) -> String {
+        let kit =
+            recipient.map(|(_, kit)| std::path::absolute(kit).unwrap_or_else(|_| kit.to_owned()));
+        let of_kit = recipient.map(|(recipient, _)| recipient);
+        let spare = self.spare.iter().map(String::as_str);
+        let recipients: Vec<&str> = of_kit.into_iter().chain(spare).collect();
+        // Whether the config parses does not depend on the kit.
+        let recipients = match recipients.as_slice() {
+            [] if self.store.is_some() => &["age1"][..],
+            recipients => recipients,
+        };
+        template(&TemplateFacts {
+            recipients,
+            kit: kit.as_deref(),
+            timezone: system_timezone().name(),
+            state_dir: None,
+            sources: self.sources.as_deref(),
+            store: self.store.as_deref(),
+        })
     }
 }
 
@@ -84,32 +143,20 @@ fn init_with(kit: &Path) -> String {
     }
 }
 
-/// Returns the template of a config, for a recipient and the kit that has its identity.
-fn new_config(recipient: Option<(&str, &Path)>, blocks: Option<&str>) -> String {
-    let kit = recipient.map(|(_, kit)| std::path::absolute(kit).unwrap_or_else(|_| kit.to_owned()));
-    template(&TemplateFacts {
-        recipient: recipient.map(|(recipient, _)| recipient),
-        kit: kit.as_deref(),
-        timezone: system_timezone().name(),
-        state_dir: None,
-        sources: blocks,
-    })
-}
-
-/// Does the first run on a machine with the kit of earlier archives: takes the config that the kit keeps, unless another
-/// tool's config was named.
+/// Does the first run on a machine with the kit of earlier archives: takes the config that the kit keeps, unless it has
+/// blocks for a new one.
 fn take_over(
     config: &Path,
     path: &Path,
     kit: &Kit,
-    blocks: Option<&str>,
+    blocks: &NewBlocks,
 ) -> Result<Vec<String>, Error> {
     let here = MachineConfig::of(&host_name(), "").host;
     let kept = match kit.configs.as_slice() {
         [only] => Some(only),
         several => several.iter().find(|kept| kept.host == here),
     };
-    let kept = kept.filter(|_| blocks.is_none());
+    let kept = kept.filter(|_| blocks.sources.is_none());
     let mut told = Vec::new();
     if let Some(MachineConfig { host, text }) = kept {
         write_new(config, text)?;
@@ -119,31 +166,29 @@ fn take_over(
             path.display()
         ));
     } else {
+        let recipient = kit.recipient.as_deref();
         write_new(
             config,
-            &new_config(
-                kit.recipient.as_deref().map(|recipient| (recipient, path)),
-                blocks,
-            ),
+            &blocks.config(recipient.map(|recipient| (recipient, path))),
         )?;
-        told.push(format!(
-            "made {}: {}",
-            config.display(),
-            what_to_edit(blocks)
-        ));
+        let what = match blocks.what_to_edit() {
+            Some(what) => format!(": {what}"),
+            None => String::new(),
+        };
+        told.push(format!("made {}{what}", config.display()));
         for kept in &kit.configs {
             told.push(format!("{} has a config of {}", path.display(), kept.host));
         }
     }
     told.push(format!("{} is used as it is", path.display()));
-    told.push(if kit.sources.is_empty() {
-        format!("then run `{}` again", init_with(path))
-    } else {
-        format!(
+    if !kit.sources.is_empty() {
+        told.push(format!(
             "run `coldchain catalog rebuild --identity {0}` unless that was done; to archive from here, run `coldchain key \
              rotate --kit {0} --new-signing-key`",
             shell::path(path)
-        )
-    });
+        ));
+    } else if blocks.what_to_edit().is_some() {
+        told.push(format!("then run `{}` again", init_with(path)));
+    }
     Ok(told)
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::btrbk::{BtrbkFile, BtrbkScope, BtrbkUrl};
 use super::btrbk_keep::{EVERYTHING, Preserved};
-use super::names::FreeNames;
 use super::taken::{TakenMirror, TakenOver, TakenSource};
 use super::text::ForeignFault;
+use crate::config::free_names::FreeNames;
 use crate::model::{MirrorLocation, SourceName};
 use crate::plan::KeepSnapshots;
 

@@ -52,11 +52,12 @@ fn taken_of(text: &str) -> Result<TakenOver, ForeignFault> {
 /// Parses the config that comes of it, and compares it with what was taken.
 fn parsed(taken: &TakenOver) -> Config {
     let text = template(&TemplateFacts {
-        recipient: Some("age1example"),
+        recipients: &["age1example"],
         kit: None,
         timezone: "UTC",
         state_dir: None,
         sources: Some(&blocks(taken, "/etc/btrbk/btrbk.conf")),
+        store: None,
     });
     let config =
         Config::parse(&text, Path::new("c.toml")).unwrap_or_else(|error| panic!("{error}\n{text}"));

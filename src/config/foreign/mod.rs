@@ -7,7 +7,6 @@ mod btrbk_options;
 mod btrbk_sources;
 #[cfg(test)]
 mod btrbk_tests;
-mod names;
 #[cfg(test)]
 mod retention_tests;
 mod snapper;

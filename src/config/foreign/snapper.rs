@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::names::FreeNames;
 use super::taken::{TakenOver, TakenSource};
 use super::text::{ForeignFault, is_blank, lines_of, unquoted};
+use crate::config::free_names::FreeNames;
 use crate::plan::{KeepSnapshots, Terms};
 
 /// More than there will ever be: everything.

@@ -35,11 +35,12 @@ fn take(configs: &[(&str, &str)]) -> TakenOver {
     let taken = read_snapper(&configs).unwrap();
     if !taken.sources.is_empty() {
         let text = template(&TemplateFacts {
-            recipient: None,
+            recipients: &[],
             kit: None,
             timezone: "UTC",
             state_dir: None,
             sources: Some(&blocks(&taken, "/etc/snapper/configs/root")),
+            store: None,
         });
         let config = Config::parse(&text, Path::new("c.toml")).unwrap();
         assert_eq!(config.sources.len(), taken.sources.len());

@@ -31,11 +31,12 @@ const ARCHIVED: &str = "store = 'a.b'\n[store.'a.b']\ntype = 'dir'\npath = '/p'\
 #[test]
 fn what_is_shown_is_a_config_that_amounts_to_the_same() {
     let whole: String = template(&TemplateFacts {
-        recipient: Some("age1x"),
+        recipients: &["age1x"],
         kit: None,
         timezone: "Asia/Tokyo",
         state_dir: Some(Path::new("/srv/a \"b\" \\ c\n\u{7f}ü")),
         sources: None,
+        store: None,
     })
     .lines()
     .map(|line| {

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::btrfs::{self, BtrfsError};
-use crate::config::{Live, Source};
+use crate::config::{Config, Live, Source, StoreConfig};
 use crate::error::Error;
 
 /// Returns the subvolumes below the source, which its snapshots leave out. The source's own snapshots do not
@@ -48,6 +48,31 @@ pub(in crate::engine) fn left_out_in_words(nested: &[PathBuf]) -> Option<String>
             names.join(", ")
         )),
     }
+}
+
+/// Returns the warning about a store in the subvolume itself: each archive would have all earlier ones in it.
+pub fn warning_of_store_within(source: &Source, config: &Config) -> Option<String> {
+    let live = source.live.as_ref()?;
+    let names = source.store.iter().chain(&source.copies);
+    let within = names.filter_map(|name| match config.stores.get(name)? {
+        StoreConfig::Dir { path, .. } => is_in_subvolume(path, &live.subvolume).then_some(path),
+        StoreConfig::S3 { .. } | StoreConfig::Vault { .. } => None,
+    });
+    let path = within.min()?;
+    Some(format!(
+        "the store {} is in its subvolume, so each archive has the earlier ones in it: move the store to another disk",
+        path.display()
+    ))
+}
+
+/// Whether a path is in this subvolume and not in one nested in it, or would be made there.
+pub fn is_in_subvolume(path: &Path, subvolume: &Path) -> bool {
+    let there = path.ancestors().find(|path| path.exists());
+    let device = |path: &Path| std::fs::metadata(path).map(|stat| stat.dev()).ok();
+    // Each subvolume has a device number of its own.
+    there
+        .and_then(device)
+        .is_some_and(|found| device(subvolume) == Some(found))
 }
 
 /// Returns the warning about active swapfiles, which prevent snapshots.

@@ -4,7 +4,7 @@ use crate::model::StorageClass;
 use crate::plan::pricing::kept::{KeptObjects, KeptPart};
 
 /// Returns the segments of a stream that is cut every `segment_bytes`, each sealed to the same share of its raw bytes.
-pub(super) fn divided(
+pub fn divided(
     raw_bytes: u64,
     sealed_bytes: u64,
     segment_bytes: u64,

@@ -9,6 +9,7 @@ mod meter;
 mod run;
 mod sizes;
 
+pub use divided::divided;
 pub use facts::{
     CopyWay, ForecastFacts, ForecastMonth, ForecastPlace, KeptArchive, MonthCost, PlaceForecast,
     SMALL_OBJECT_BYTES, SourceForecast,

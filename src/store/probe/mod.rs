@@ -3,9 +3,12 @@
 mod cleanup;
 mod clock;
 mod objects;
+mod rate;
 mod report;
 
 use chrono::{DateTime, Utc};
+
+pub use rate::rate_of_upload;
 
 use super::error::{ErrorKind, StoreError};
 use super::{Finding, Severity, Store};

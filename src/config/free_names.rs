@@ -9,14 +9,14 @@ const LONGEST_NAME: usize = 64;
 
 /// The names and directories that are taken.
 #[derive(Debug, Default)]
-pub(super) struct FreeNames {
+pub struct FreeNames {
     names: BTreeSet<String>,
     directories: Vec<String>,
 }
 
 impl FreeNames {
     /// Returns a name like the wanted one that is free and that a source may have.
-    pub(super) fn name(&mut self, wanted: &str) -> SourceName {
+    pub fn name(&mut self, wanted: &str) -> SourceName {
         let plain = plain(wanted);
         let mut number = 1_u32;
         loop {
@@ -38,7 +38,7 @@ impl FreeNames {
 
     /// Returns a directory for the snapshots of a source: below `.coldchain` in the volume, or `.coldchain` in the
     /// subvolume if there is no volume. None lies in another one.
-    pub(super) fn snapshots(
+    pub fn snapshots(
         &mut self,
         name: &SourceName,
         volume: Option<&str>,
