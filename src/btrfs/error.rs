@@ -255,6 +255,14 @@ pub enum BtrfsError {
         /// The last of what the sender wrote to stderr, control characters escaped.
         stderr: String,
     },
+    /// The data of a snapshot can't be put into its stream.
+    #[error("cannot {action}: {why}")]
+    Unread {
+        /// The action, with the path.
+        action: String,
+        /// What, where and why.
+        why: String,
+    },
     /// The guard refuses the stream for an estimate.
     #[error("cannot {action}")]
     Refused {

@@ -15,8 +15,6 @@ use crate::model::{SubvolumeIdentity, Uuid};
 
 /// `BTRFS_SUPER_MAGIC`.
 const BTRFS_MAGIC: u64 = 0x9123_683e;
-/// `BTRFS_FIRST_FREE_OBJECTID`: the inode number of every subvolume's root, and of nothing else.
-const ROOT_INODE: u64 = 256;
 /// `BTRFS_ROOT_SUBVOL_RDONLY`, in the flags of the root item.
 const ROOT_READ_ONLY: u64 = 1;
 
@@ -126,7 +124,7 @@ pub(super) fn open_subvolume(path: &Path) -> Result<OwnedFd, BtrfsError> {
 /// Returns whether an open file is the root of a subvolume.
 pub(super) fn is_subvolume_root(file: impl AsFd) -> io::Result<bool> {
     let stat = rustix::fs::fstat(file)?;
-    Ok(stat.st_ino == ROOT_INODE && FileType::from_raw_mode(stat.st_mode).is_dir())
+    Ok(stat.st_ino == trees::ROOT_INODE && FileType::from_raw_mode(stat.st_mode).is_dir())
 }
 
 fn open_on_btrfs(path: &Path) -> Result<OwnedFd, BtrfsError> {

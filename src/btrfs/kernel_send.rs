@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::error::BtrfsError;
 use super::identity::{identity, open_subvolume};
+use super::stream::FileData;
 use super::sys::{self, SendFlags};
 use crate::model::Protocol;
 
@@ -20,7 +21,7 @@ use crate::model::Protocol;
 pub fn send_from_kernel(
     snapshot: &Path,
     send_parent: Option<&Path>,
-    protocol: Protocol,
+    (protocol, file_data): (Protocol, FileData),
     stdout: impl AsFd,
 ) -> Result<(), BtrfsError> {
     let root = open_subvolume(snapshot)?;
@@ -30,6 +31,10 @@ pub fn send_from_kernel(
         Protocol::V1 => SendFlags::V1,
         Protocol::V2 => SendFlags::V2,
         Protocol::CompressedData => SendFlags::COMPRESSED,
+    };
+    let flags = match file_data {
+        FileData::Carried => flags,
+        FileData::Announced => flags.without_data(),
     };
     sys::send(&root, parent, flags, stdout).map_err(|source| BtrfsError::Io {
         action: "have the kernel send",

@@ -19,6 +19,7 @@ mod kernel_send;
 mod lost_ends;
 mod neighbours;
 mod obstacle;
+mod parallel;
 mod quota;
 mod receive;
 mod scratch;
@@ -52,8 +53,8 @@ pub use send::{SendRequest, Sender, SentBy, estimate};
 pub use space::{MetadataSpace, Space};
 pub use stream::{
     Attribute, Command, CompressedData, ContentsCommand, ContentsError, ContentsReader,
-    EditedStream, Expect, ExpectParent, Fifo, FileTime, Guard, GuardError, HandedDown, Holds,
-    RECEIVED_NAME, ReceiveEdit, StreamHead, StreamSummary, Zeros, root_utimes,
+    EditedStream, Expect, ExpectParent, Fifo, FileData, FileTime, Guard, GuardError, HandedDown,
+    Holds, RECEIVED_NAME, ReceiveEdit, StreamHead, StreamSummary, Zeros, root_utimes,
 };
 pub use swap::active_swapfiles;
 pub use tools::{Tools, kernel_release, needs, require_root};

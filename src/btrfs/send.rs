@@ -1,8 +1,9 @@
 //! Sends a snapshot as a stream of bytes, and estimates their number.
 
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use super::error::BtrfsError;
 use super::find_obstacle::uptime;
 use super::obstacle::Obstacle;
+use super::parallel::{ParallelFault, ParallelStream};
 use super::stream::Guard;
 use super::sys;
 use super::tools::{BTRFS, Tools};
@@ -24,6 +26,9 @@ const WORTH_READING: u64 = 256 << 10;
 
 /// A pause in which the kernel writes less than the pipe holds: it makes about 300 MB a second.
 const A_MOMENT: Duration = Duration::from_millis(1);
+
+/// The most threads that read the data of files: with more, the thread that lays the stream out has enough to do.
+const MOST_READERS: NonZeroUsize = NonZeroUsize::new(4).expect("it is not 0");
 
 /// This program, when it asks the kernel for a stream.
 const KERNEL_SENDER: Program = Program {
@@ -49,13 +54,20 @@ pub struct SendRequest {
 pub enum SentBy {
     /// This program, in a child process. The running program must be coldchain: it starts itself.
     Kernel,
+    /// The same without the data of files, which this process reads itself, in several threads. Where that is not possible,
+    /// it is as [`SentBy::Kernel`].
+    Parallel,
     /// `btrfs send`, which gives the same bytes but takes more processor time.
     Btrfs,
 }
 
 impl SentBy {
     /// The names in the config.
-    pub const NAMES: [(&'static str, Self); 2] = [("kernel", Self::Kernel), ("btrfs", Self::Btrfs)];
+    pub const NAMES: [(&'static str, Self); 3] = [
+        ("kernel", Self::Kernel),
+        ("parallel", Self::Parallel),
+        ("btrfs", Self::Btrfs),
+    ];
 }
 
 /// Returns the options for a protocol, for both `btrfs send` and coldchain's own sender.
@@ -68,6 +80,11 @@ fn words(protocol: Protocol) -> &'static [&'static str] {
 }
 
 impl SendRequest {
+    /// Returns why [`SentBy::Parallel`] can't send it, so that the kernel sends its data too.
+    pub fn why_not_parallel(&self) -> Option<String> {
+        ParallelStream::obstacle(&self.snapshot, self.send_parent.as_deref(), self.protocol)
+    }
+
     fn action(&self, what: &str) -> String {
         let snapshot = self.snapshot.display();
         match &self.send_parent {
@@ -92,21 +109,42 @@ impl SendRequest {
 /// a whole stream. Dropping it kills it.
 #[derive(Debug)]
 pub struct Sender {
-    stdout: ChildStdout,
+    stream: SenderOutput,
     running: Running,
     by: SentBy,
+    action: String,
     snapshot: PathBuf,
     /// When it was started, by [`uptime`].
     begun: Duration,
 }
 
+/// Where the bytes come from.
+#[derive(Debug)]
+enum SenderOutput {
+    Pipe(ChildStdout),
+    Parallel(ParallelStream),
+}
+
 impl Sender {
     /// Starts the sender in a session of its own.
     pub fn spawn(tools: &Tools, request: &SendRequest) -> Result<Self, BtrfsError> {
+        Self::spawn_with_readers(tools, request, readers())
+    }
+
+    /// The same, where so many threads read the data of files if the kernel does not.
+    pub fn spawn_with_readers(
+        tools: &Tools,
+        request: &SendRequest,
+        readers: NonZeroUsize,
+    ) -> Result<Self, BtrfsError> {
         let words = words(request.protocol);
-        match request.by {
+        let mut by = request.by;
+        if by == SentBy::Parallel && request.why_not_parallel().is_some() {
+            by = SentBy::Kernel;
+        }
+        match by {
             SentBy::Btrfs => Self::spawn_with(tools, request, words, request.action("send")),
-            SentBy::Kernel => {
+            SentBy::Kernel | SentBy::Parallel => {
                 let action = request.action("send");
                 // This same program, even if a newer one was installed in its place meanwhile.
                 let mut command = Command::new("/proc/self/exe");
@@ -115,8 +153,11 @@ impl Sender {
                 if let Some(parent) = &request.send_parent {
                     command.arg("--parent").arg(parent);
                 }
+                if by == SentBy::Parallel {
+                    command.arg("--no-data");
+                }
                 command.arg("--").arg(&request.snapshot);
-                Self::start(command, request, SentBy::Kernel, action)
+                Self::start(command, request, (by, readers), action)
             }
         }
     }
@@ -129,29 +170,39 @@ impl Sender {
     ) -> Result<Self, BtrfsError> {
         let mut command = tools.command();
         request.arguments(&mut command, words);
-        Self::start(command, request, SentBy::Btrfs, action)
+        Self::start(command, request, (SentBy::Btrfs, NonZeroUsize::MIN), action)
     }
 
     fn start(
         mut command: Command,
         request: &SendRequest,
-        by: SentBy,
+        (by, readers): (SentBy, NonZeroUsize),
         action: String,
     ) -> Result<Self, BtrfsError> {
         let begun = uptime();
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let program = match by {
-            SentBy::Kernel => KERNEL_SENDER,
+            SentBy::Kernel | SentBy::Parallel => KERNEL_SENDER,
             SentBy::Btrfs => BTRFS,
         };
-        let mut running = Running::spawn(command, program, action)?;
+        let mut running = Running::spawn(command, program, action.clone())?;
         let stdout = running.child.stdout.take().expect("stdout is piped");
         // A failure is ignored: this only saves switches between the sender and its reader.
         let _ = sys::set_pipe_size(&stdout, PIPE_BYTES);
+        let stream = match by {
+            SentBy::Kernel | SentBy::Btrfs => SenderOutput::Pipe(stdout),
+            SentBy::Parallel => SenderOutput::Parallel(ParallelStream::start(
+                &request.snapshot,
+                request.send_parent.as_deref(),
+                stdout,
+                readers,
+            )?),
+        };
         Ok(Self {
-            stdout,
+            stream,
             running,
             by,
+            action,
             snapshot: request.snapshot.clone(),
             begun,
         })
@@ -160,7 +211,7 @@ impl Sender {
     /// Returns its name for messages.
     pub fn name(&self) -> &'static str {
         match self.by {
-            SentBy::Kernel => "the kernel",
+            SentBy::Kernel | SentBy::Parallel => "the kernel",
             SentBy::Btrfs => "btrfs send",
         }
     }
@@ -173,7 +224,18 @@ impl Sender {
     /// Closes the stream and waits for the sender's end. A sender that was not read to EOF fails because of
     /// that. If it failed because of something in the snapshot, this may read the whole snapshot to find it.
     pub fn finish(self) -> Result<(), BtrfsError> {
-        drop(self.stdout);
+        let fault = match self.stream {
+            SenderOutput::Pipe(stdout) => {
+                drop(stdout);
+                None
+            }
+            SenderOutput::Parallel(stream) => stream.finish(),
+        };
+        if let Some(fault) = fault {
+            // The kernel was stopped because of that.
+            drop(self.running);
+            return Err(fault_of(&self.snapshot, self.action, self.begun, &fault));
+        }
         self.running.finish().map_err(|error| match error {
             ProcessError::Failed {
                 action,
@@ -203,12 +265,36 @@ impl Read for Sender {
         // The kernel wakes a waiting reader at each of its writes, most of which have some dozens of bytes. A
         // reader that comes a moment later finds more, and no time is lost while the pipe has room. A spliced
         // write takes a page however short it is, and fills a pipe too soon for that.
+        let stdout = match &mut self.stream {
+            SenderOutput::Pipe(stdout) => stdout,
+            SenderOutput::Parallel(stream) => return stream.read(buffer),
+        };
         if self.by == SentBy::Kernel
-            && rustix::io::ioctl_fionread(&self.stdout).is_ok_and(|waiting| waiting < WORTH_READING)
+            && rustix::io::ioctl_fionread(&*stdout).is_ok_and(|waiting| waiting < WORTH_READING)
         {
             thread::sleep(A_MOMENT);
         }
-        self.stdout.read(buffer)
+        stdout.read(buffer)
+    }
+}
+
+/// Returns how many threads read the data of files.
+fn readers() -> NonZeroUsize {
+    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    cores.min(MOST_READERS)
+}
+
+/// Returns the error of a stream that ended because of a fault.
+fn fault_of(snapshot: &Path, action: String, begun: Duration, fault: &ParallelFault) -> BtrfsError {
+    let said = fault.to_string();
+    let obstacle = Obstacle::find(snapshot, &said, begun).filter(|_| fault.is_unreadable());
+    match obstacle {
+        Some(obstacle) => BtrfsError::Unsendable {
+            action,
+            obstacle,
+            stderr: said,
+        },
+        None => BtrfsError::Unread { action, why: said },
     }
 }
 

@@ -180,6 +180,14 @@ impl SendFlags {
         flags: 0x8 | 0x10,
         version: 2,
     };
+
+    /// The same with `BTRFS_SEND_FLAG_NO_FILE_DATA`: extents are announced, and no data is sent.
+    pub(super) const fn without_data(self) -> Self {
+        Self {
+            flags: self.flags | 0x1,
+            version: self.version,
+        }
+    }
 }
 
 // The opcodes carry these sizes; a wrong one would let the kernel write beyond the structure.

@@ -29,7 +29,7 @@ mod target;
 
 use std::env;
 use std::ffi::OsStr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -323,6 +323,12 @@ pub struct SendStream {
     /// Version 2, with data as it is compressed on disk
     #[arg(long, conflicts_with = "proto")]
     pub compressed_data: bool,
+    /// Announce the data of files, and leave it out
+    #[arg(long)]
+    pub no_data: bool,
+    /// Read the data of files here, in so many threads, and not in the kernel's sender
+    #[arg(long, value_name = "THREADS", conflicts_with_all = ["no_data", "compressed_data"])]
+    pub parallel: Option<NonZeroUsize>,
 }
 
 /// Waiting for another run.

@@ -82,7 +82,7 @@ use crate::model::segment::DEFAULT_SEGMENT_BYTES;
 use crate::notify::Notify;
 use crate::owned::{self, OpenError};
 use crate::plan::Prices;
-use crate::plan::memory::Archiving;
+use crate::plan::memory::{Archiving, READING};
 use schedule::ScheduleKeys;
 use section::{Document, Field, Section};
 use source::Inherited;
@@ -442,7 +442,11 @@ impl Config {
     /// Returns what archiving with segments of that size may use.
     pub fn archiving(&self, segment_bytes: u64) -> Archiving {
         let levels = self.compression.levels();
-        memory::room(self.memory_limit, segment_bytes, levels, self.threads)
+        let limit = match self.sender {
+            SentBy::Parallel => self.memory_limit.saturating_sub(READING),
+            SentBy::Kernel | SentBy::Btrfs => self.memory_limit,
+        };
+        memory::room(limit, segment_bytes, levels, self.threads)
     }
 
     /// Returns the recipients; an error if there are none, because sealing needs one.

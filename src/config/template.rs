@@ -70,8 +70,9 @@ const TOP: &str = r#"
 # "low" gives backup, decide, prune and verify the processor and the disks when no other program wants them.
 #priority = "normal"
 
-# Who asks the kernel for a send stream: coldchain itself ("kernel"), or `btrfs send` ("btrfs"). The stream is
-# the same; "kernel" takes less processor time.
+# Who makes a send stream: the kernel, asked by coldchain ("kernel") or by `btrfs send` ("btrfs", which takes more
+# processor time), or the kernel without the data of files, which coldchain reads in several threads ("parallel"). The stream
+# is the same.
 #sender = "kernel"
 
 # Open every sealed segment again and compare, before it is uploaded.

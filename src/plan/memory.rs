@@ -21,6 +21,9 @@ const OPENING: u64 = 8 * MIB;
 /// Raw bytes of each segment opened ahead that wait for `btrfs receive`.
 const AHEAD: u64 = 6 * MIB;
 
+/// Reading the data of files beside the kernel: the blocks of the stream.
+pub const READING: u64 = 16 * MIB;
+
 /// Making contents: a frame of them raw and compressed, zstd's context, and what the guard has just kept. Their sealed bytes
 /// count among those of segments.
 const CONTENTS: u64 = 12 * MIB;

@@ -22,6 +22,7 @@ mod kernel_sender;
 mod local_snapshots;
 mod month;
 mod no_op;
+mod parallel_sender;
 mod plan_command;
 mod plan_properties;
 mod priority;

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::common::loopfs::{btrfs, real_btrfs_available, run};
 use crate::common::rng::Rng;
-use crate::common::sandbox::{Ran, Sandbox};
+use crate::common::sandbox::{Ran, Sandbox, Setup};
 use rustix::fs::{CWD, Mode, OFlags};
 
 const DATES: [&str; 3] = ["2025-01-01", "2025-01-07", "2025-01-14"];
@@ -61,7 +61,15 @@ fn a_damaged_file_is_named_and_stops_no_night_after_it_is_gone() {
     if !real_btrfs_available() {
         return;
     }
-    let sandbox = Sandbox::new();
+    for top in ["", "sender = \"parallel\""] {
+        names_a_damaged_file(&Sandbox::with(&Setup {
+            top,
+            ..Setup::default()
+        }));
+    }
+}
+
+fn names_a_damaged_file(sandbox: &Sandbox) {
     let mut rng = Rng::new(5);
     let directory = sandbox.source().join("sub");
     fs::create_dir(&directory).unwrap();
@@ -71,11 +79,11 @@ fn a_damaged_file_is_named_and_stops_no_night_after_it_is_gone() {
     let bad = directory.join("bad");
     let content = rng.bytes(50_000);
     fs::write(&bad, &content).unwrap();
-    damage(&sandbox, &bad, &content);
+    damage(sandbox, &bad, &content);
 
     let named = "the file sub/bad in it can't be read";
     fails_naming(&sandbox.run(["backup", DATES[0]]), named);
-    fails_naming(&backup_without_log(&sandbox, DATES[0]), named);
+    fails_naming(&backup_without_log(sandbox, DATES[0]), named);
     // What is stored of the first is not given up while a later one would fail alike.
     let again = sandbox.run(["backup", DATES[1]]);
     fails_naming(&again, named);

@@ -7,7 +7,9 @@
 
 pub mod answering;
 pub mod bucket;
+pub mod busy_tree;
 pub mod by_hand;
+pub mod clone_range;
 pub mod dedupe;
 pub mod enumerate;
 pub mod faults;

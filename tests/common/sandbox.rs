@@ -47,6 +47,8 @@ pub struct Setup<'a> {
     pub mkfs: &'static [&'static str],
     /// Mount options of its btrfs.
     pub mount: &'static str,
+    /// Further lines before all tables.
+    pub top: &'static str,
     /// Further lines of `[[source]]`; `keep_snapshots_days` must be among them.
     pub source: &'static str,
     /// The lines of `[schedule]`.
@@ -63,6 +65,7 @@ impl Default for Setup<'_> {
             mib: 256,
             mkfs: &[],
             mount: "",
+            top: "",
             source: "keep_snapshots_days = 10000",
             schedule: "",
             store: None,
@@ -141,6 +144,7 @@ impl Sandbox {
                 state_dir = "{state}"
                 segment_size = "16MiB"
                 threads = 2
+                {top}
 
                 [[source]]
                 name = "{SOURCE}"
@@ -166,6 +170,7 @@ impl Sandbox {
                 None => format!("type = \"dir\"\npath = \"{}\"", sandbox.store().display()),
             },
             source = setup.source,
+            top = setup.top,
             schedule = setup.schedule,
         );
         fs::write(sandbox.config(), config).unwrap();

@@ -14,8 +14,8 @@ use coldchain::engine::{
 use coldchain::progress::Quiet;
 use coldchain::seal::Identities;
 
-use super::busy_tree::BusyTree;
 use super::oracle::{Found, find};
+use crate::common::busy_tree::BusyTree;
 use crate::common::from_env;
 use crate::common::loopfs::{LoopFs, real_btrfs_available};
 use crate::common::machine::{LIVE_CONFIG, Machine};

@@ -3,8 +3,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod busy_tree;
-mod clone_range;
 mod contents;
 mod extract_command;
 mod extract_target;

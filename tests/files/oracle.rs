@@ -11,8 +11,8 @@ use coldchain::engine::{PiecesTree, ReplayError, TreeFilePlaces};
 use coldchain::model::Blake3;
 use coldchain::model::file_node::{Changed, FileNode, ObjectId};
 
-use super::busy_tree::BusyTree;
 use super::contents::{apply, apply_pieces, data_of};
+use crate::common::busy_tree::BusyTree;
 use crate::common::from_env;
 use crate::common::loopfs::{LoopFs, btrfs, real_btrfs_available, run};
 use crate::common::memory_tree::MemoryTree;

@@ -157,7 +157,11 @@ pub(super) fn pieces(mut payload: &[u8], protocol: u32) -> impl Iterator<Item = 
 }
 
 /// Returns the value of an attribute in a checked payload.
-pub(super) fn value(payload: &[u8], attribute: Attribute, protocol: u32) -> Option<&[u8]> {
+pub(in crate::btrfs) fn value(
+    payload: &[u8],
+    attribute: Attribute,
+    protocol: u32,
+) -> Option<&[u8]> {
     pieces(payload, protocol)
         .find(|piece| piece.number == attribute as u16)
         .map(|piece| piece.value)

@@ -71,6 +71,31 @@ pub(super) fn with_path(number: u16, payload: &[u8], protocol: u32, path: &[u8])
     command(number, &edited)
 }
 
+/// Encodes a truncate command.
+pub(in crate::btrfs) fn truncate(path: &[u8], bytes: u64) -> Vec<u8> {
+    let mut payload = Vec::new();
+    push(&mut payload, Attribute::Path, path);
+    push(&mut payload, Attribute::Size, &bytes.to_le_bytes());
+    command(Command::Truncate as u16, &payload)
+}
+
+/// Adds the payload of a write to `payload`, up to its data of `length` bytes for the offset `at`.
+pub(in crate::btrfs) fn write_up_to_data(
+    payload: &mut Vec<u8>,
+    protocol: u32,
+    path: &[u8],
+    (at, length): (u64, usize),
+) {
+    push(payload, Attribute::Path, path);
+    push(payload, Attribute::FileOffset, &at.to_le_bytes());
+    payload.extend((Attribute::Data as u16).to_le_bytes());
+    // From version 2 on, data has no length of its own.
+    if protocol == 1 {
+        let length = u16::try_from(length).expect("a write of version 1 has at most 48 KiB");
+        payload.extend(length.to_le_bytes());
+    }
+}
+
 fn push(payload: &mut Vec<u8>, attribute: Attribute, value: &[u8]) {
     let length = u16::try_from(value.len()).expect("a path that the guard accepted fits");
     payload.extend((attribute as u16).to_le_bytes());

@@ -29,10 +29,14 @@ mod special_kind;
 mod wire;
 mod zeros;
 
+pub(super) use attributes::value;
 pub use contents::{ContentsCommand, ContentsError, ContentsReader};
 pub use edit::{RECEIVED_NAME, ReceiveEdit};
 pub use edited_stream::EditedStream;
 pub use encode::{FileTime, root_utimes};
+pub(super) use encode::{truncate, write_up_to_data};
+pub(super) use run::Unit;
+pub(super) use wire::{STREAM_HEADER, command_crc};
 pub(super) const LONGEST_PATH: usize = path::PATH_LIMIT;
 pub use expect::{CompressedData, Expect, ExpectParent, StreamHead};
 pub use handed_down::HandedDown;
@@ -45,8 +49,9 @@ pub use wire::{Attribute, COMMAND_HEADER, Command};
 pub use zeros::Zeros;
 
 use attributes::Attributes;
-use rules::{FileData, Rules};
-use wire::{MAGIC, STREAM_HEADER};
+pub use rules::FileData;
+use rules::Rules;
+use wire::MAGIC;
 
 /// A push parser: give it the stream in any pieces, and [`Guard::finish`] it at EOF.
 #[derive(Debug)]

@@ -31,10 +31,10 @@ const UNENCODED_LIMIT: u64 = 2 << 20;
 
 /// Whether a stream must carry file data, or only says how much there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileData {
+pub enum FileData {
     /// A stream that can be received.
     Carried,
-    /// The output of `btrfs send --no-data`: sizes for an estimate.
+    /// A stream without data, which only says where it would be, as `btrfs send --no-data` prints it.
     Announced,
 }
 

@@ -5,18 +5,18 @@ use super::wire::{COMMAND_HEADER, Command};
 
 /// One command, borrowed from the stream.
 #[derive(Clone, Copy)]
-pub(super) struct Unit<'a> {
+pub(in crate::btrfs) struct Unit<'a> {
     /// Its type.
-    pub(super) number: u16,
+    pub(in crate::btrfs) number: u16,
     /// Its attributes.
-    pub(super) payload: &'a [u8],
+    pub(in crate::btrfs) payload: &'a [u8],
     /// The whole command.
-    pub(super) bytes: &'a [u8],
+    pub(in crate::btrfs) bytes: &'a [u8],
 }
 
 impl<'a> Unit<'a> {
     /// Returns the command at the start of the bytes, if it is whole.
-    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+    pub(in crate::btrfs) fn read(bytes: &'a [u8]) -> Option<Self> {
         let header = bytes.first_chunk::<COMMAND_HEADER>()?;
         let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
         let length = usize::try_from(length).ok()?.checked_add(COMMAND_HEADER)?;

@@ -8,7 +8,7 @@ use std::fmt;
 /// `BTRFS_SEND_STREAM_MAGIC` with its NUL.
 pub(super) const MAGIC: &[u8; 13] = b"btrfs-stream\0";
 /// Bytes before the first command: the magic and a `u32` version.
-pub(super) const STREAM_HEADER: usize = MAGIC.len() + 4;
+pub(in crate::btrfs) const STREAM_HEADER: usize = MAGIC.len() + 4;
 /// Bytes before a command's attributes.
 pub const COMMAND_HEADER: usize = 10;
 
@@ -26,7 +26,7 @@ pub(super) fn payload_limit(protocol: u32) -> usize {
 
 /// Returns the CRC-32C in the form of btrfs: seed 0, no inversion at either end, the CRC field itself as
 /// zeros.
-pub(super) fn command_crc(header: &[u8; COMMAND_HEADER], payload: &[u8]) -> u32 {
+pub(in crate::btrfs) fn command_crc(header: &[u8; COMMAND_HEADER], payload: &[u8]) -> u32 {
     let mut zeroed = *header;
     zeroed[6..].fill(0);
     // The crate inverts on the way in and out, so that a raw state of 0 is its !0.
@@ -44,7 +44,7 @@ macro_rules! commands {
         }
 
         impl Command {
-            pub(super) fn from_number(number: u16) -> Option<Self> {
+            pub(in crate::btrfs) fn from_number(number: u16) -> Option<Self> {
                 match number { $($number => Some(Self::$variant),)+ _ => None }
             }
 

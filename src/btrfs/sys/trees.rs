@@ -41,6 +41,8 @@ const QUOTA_STATUS: u32 = 240;
 const QUOTA_INFO: u32 = 242;
 /// `BTRFS_INODE_ITEM_KEY`.
 const INODE_ITEM: u32 = 1;
+/// `BTRFS_FIRST_FREE_OBJECTID`: the inode number of every subvolume's root.
+pub(in crate::btrfs) const ROOT_INODE: u64 = 256;
 /// transid, objectid, offset, type, length: `struct btrfs_ioctl_search_header`.
 const HEADER: usize = 8 + 8 + 8 + 4 + 4;
 /// How many bytes of items to read at a time.
@@ -325,6 +327,23 @@ pub(in crate::btrfs) fn open_inode(
     }
 }
 
+/// Opens a file or directory of a subvolume for reading, by its inode number, whatever its generation is: a snapshot has each
+/// number once.
+pub(in crate::btrfs) fn open_number(
+    root: impl AsFd,
+    subvolume_id: u64,
+    number: u64,
+) -> io::Result<File> {
+    let any_generation = Inode {
+        number,
+        generation: 0,
+        bytes: 0,
+        mode: 0,
+        changed: (0, 0),
+    };
+    open_by_handle(root, subvolume_id, &any_generation)
+}
+
 fn open_by_handle(mount: impl AsFd, subvolume_id: u64, inode: &Inode) -> io::Result<File> {
     /// Of `asm-generic/fcntl.h`: read only is 0.
     const O_CLOEXEC: i32 = 0o2_000_000;
@@ -335,7 +354,7 @@ fn open_by_handle(mount: impl AsFd, subvolume_id: u64, inode: &Inode) -> io::Res
         kind: WITHOUT_PARENT,
         inode: inode.number,
         subvolume_id,
-        // The kernel compares only these 32 bits.
+        // The kernel compares only these 32 bits, and takes 0 for any.
         generation: u32::from_le_bytes([first, second, third, fourth]),
     };
     // SAFETY: the handle says how long it is, and it and the descriptor outlive the call.
@@ -386,4 +405,17 @@ pub(in crate::btrfs) fn place_of(file: impl AsFd, at: u64) -> io::Result<Option<
         return Ok(Some(map.physical));
     }
     Ok(map.physical.checked_add(at - map.logical))
+}
+
+/// Returns whether a file has an extent that reaches beyond `begin`, if only one that is not written yet.
+pub(in crate::btrfs) fn has_extent_from(file: impl AsFd, begin: u64) -> io::Result<bool> {
+    let mut map = Fiemap {
+        start: begin,
+        length: i64::MAX.unsigned_abs().saturating_sub(begin),
+        count: 1,
+        ..Fiemap::default()
+    };
+    // SAFETY: the opcode reads a header and writes as many extents behind it as that has room for: one.
+    unsafe { ioctl(file, Updater::<FIEMAP, _>::new(&mut map)) }?;
+    Ok(map.mapped > 0)
 }

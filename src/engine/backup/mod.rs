@@ -21,7 +21,7 @@ use std::path::Path;
 
 use chrono::NaiveDate;
 
-use crate::btrfs::{BtrfsError, Obstacle, SendRequest, Sender, Tools, kernel_release};
+use crate::btrfs::{BtrfsError, Obstacle, SendRequest, Sender, SentBy, Tools, kernel_release};
 use crate::catalog::Catalog;
 use crate::config::{Config, Live, PruneMode, Source};
 use crate::engine::backup::attempt::{Intent, OpenAttempt};
@@ -438,6 +438,14 @@ impl Nightly<'_> {
             protocol,
             by: self.session.config.sender,
         };
+        if request.by == SentBy::Parallel
+            && let Some(why) = request.why_not_parallel()
+        {
+            self.session.context.observer.event(Event::Warning {
+                source: self.source().name().clone(),
+                message: format!("the kernel reads the data of files, and not coldchain: {why}"),
+            });
+        }
         let expected = if self.session.context.observer.wants_estimate() {
             // It only feeds the bar: the sender itself will say what is wrong.
             crate::btrfs::estimate(self.tools, &request).ok()

@@ -13,8 +13,8 @@ use rustix::fs::{
 };
 
 use super::clone_range::clone_range;
-use crate::common::dedupe::dedupe;
-use crate::common::rng::Rng;
+use super::dedupe::dedupe;
+use super::rng::Rng;
 
 /// A block of btrfs.
 const BLOCK: u64 = 4096;
@@ -29,7 +29,7 @@ fn parent(path: &Path) -> &Path {
 }
 
 /// The tree and what is known of it.
-pub(crate) struct BusyTree<'a> {
+pub struct BusyTree<'a> {
     root: &'a Path,
     rng: Rng,
     made: u64,
@@ -40,7 +40,7 @@ pub(crate) struct BusyTree<'a> {
 }
 
 impl<'a> BusyTree<'a> {
-    pub(crate) fn new(root: &'a Path, rng: Rng) -> Self {
+    pub fn new(root: &'a Path, rng: Rng) -> Self {
         Self {
             root,
             rng,
@@ -52,7 +52,7 @@ impl<'a> BusyTree<'a> {
     }
 
     /// Does so many random operations.
-    pub(crate) fn work(&mut self, operations: u64) {
+    pub fn work(&mut self, operations: u64) {
         for operation in 0..operations {
             if operation % LOOK == 0 {
                 self.look();

@@ -21,7 +21,7 @@ struct FileCloneRange {
 }
 
 /// Makes `file` share a range of `from` at its offset `to`.
-pub(crate) fn clone_range(from: &File, range: Range<u64>, file: &File, to: u64) -> io::Result<()> {
+pub fn clone_range(from: &File, range: Range<u64>, file: &File, to: u64) -> io::Result<()> {
     let request = FileCloneRange {
         file: from.as_raw_fd().into(),
         offset: range.start,

@@ -1,0 +1,449 @@
+//! The sender that reads the data itself: its streams are those of `btrfs send`, byte for byte, and what it can't read fails
+//! the archive.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use coldchain::btrfs::{Expect, Guard};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::busy_tree::BusyTree;
+use crate::common::clone_range::clone_range;
+use crate::common::loopfs::{LoopFs, btrfs, real_btrfs_available};
+use crate::common::rng::Rng;
+use crate::common::sandbox::{Sandbox, Setup};
+use crate::common::tree::{compare_trees, make_rich_tree, mutate_tree, reflink};
+use crate::common::{files_below, from_env, is_segment};
+
+/// A sender with so many readers.
+fn sender(readers: u64, words: &[&str], paths: &[&Path]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coldchain"));
+    command
+        .args(["send-stream", "--parallel", &readers.to_string()])
+        .args(words)
+        .args(paths)
+        .stdin(Stdio::null());
+    command
+}
+
+fn by_btrfs(words: &[&str], paths: &[&Path]) -> Vec<u8> {
+    let sent = Command::new("btrfs")
+        .args(["send", "-q"])
+        .args(words)
+        .args(paths)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(sent.status.success(), "{sent:?}");
+    sent.stdout
+}
+
+/// Compares both streams of a snapshot, in both versions. Returns whether they are the same: an incremental of version 1 may have
+/// other clones within a file (docs/decisions.md).
+#[track_caller]
+fn is_the_same(snapshot: &Path, parent: Option<&Path>, readers: u64) -> bool {
+    let mut same = true;
+    for version in ["1", "2"] {
+        let mut own = vec!["--proto", version];
+        let mut theirs = own.clone();
+        if let Some(parent) = parent {
+            own.extend(["--parent", parent.to_str().unwrap()]);
+            theirs.extend(["-p", parent.to_str().unwrap()]);
+        }
+        let sent = sender(readers, &own, &[snapshot]).output().unwrap();
+        let stderr = String::from_utf8_lossy(&sent.stderr);
+        assert!(sent.status.success(), "{own:?}: {stderr}");
+        let equal = sent.stdout == by_btrfs(&theirs, &[snapshot]);
+        let may_differ = version == "1" && parent.is_some();
+        assert!(equal || may_differ, "{own:?} {}", snapshot.display());
+        same &= equal;
+    }
+    same
+}
+
+/// Receives the streams of a chain, and compares what comes with the snapshots.
+fn comes_back(fs: &LoopFs, snapshots: &[PathBuf], version: &str) {
+    let received = fs.path("received");
+    fs::create_dir(&received).unwrap();
+    let mut parent: Option<&Path> = None;
+    for taken in snapshots {
+        let mut words = vec!["--proto", version];
+        if let Some(parent) = parent {
+            words.extend(["--parent", parent.to_str().unwrap()]);
+        }
+        let mut sent = sender(2, &words, &[taken])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stream = sent.stdout.take().unwrap();
+        let into = Command::new("btrfs")
+            .args(["receive", "-q"])
+            .arg(&received)
+            .stdin(stream)
+            .output()
+            .unwrap();
+        assert!(
+            into.status.success() && sent.wait().unwrap().success(),
+            "{into:?}"
+        );
+        compare_trees(taken, &received.join(taken.file_name().unwrap()));
+        parent = Some(taken);
+    }
+    for taken in snapshots {
+        delete(&received.join(taken.file_name().unwrap()));
+    }
+    fs::remove_dir(&received).unwrap();
+}
+
+fn snapshot(fs: &LoopFs, live: &Path, name: &str) -> PathBuf {
+    let to = fs.path(name);
+    btrfs(["subvolume", "snapshot", "-r"], &[live, &to]);
+    to
+}
+
+fn delete(path: &Path) {
+    btrfs(["subvolume", "delete"], &[path]);
+}
+
+#[test]
+fn the_streams_of_random_chains_are_those_of_btrfs_send() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let trees = from_env("COLDCHAIN_SENDER_TREES", 6);
+    let seed = from_env("COLDCHAIN_SEED", 1);
+    let mount = [
+        "",
+        "compress-force=zstd",
+        "compress-force=lzo",
+        "compress-force=zlib",
+    ];
+    let filesystems = mount.map(|options| LoopFs::with_options(1024, options));
+    let (mut compared, mut different) = (0, 0);
+    for tree in 0..trees {
+        let fs = &filesystems[usize::try_from(tree % 4).unwrap()];
+        let live = fs.subvolume("live");
+        let mut rng = Rng::new(seed * 10_000 + tree);
+        if tree % 2 == 0 {
+            make_rich_tree(&live, &mut rng);
+        }
+        let mut busy = BusyTree::new(&live, Rng::new(seed * 10_000 + 5000 + tree));
+        let mut snapshots: Vec<PathBuf> = Vec::new();
+        for date in 0..4 {
+            busy.work(120);
+            if tree % 2 == 0 && date > 0 {
+                mutate_tree(&live, &mut rng);
+            }
+            let taken = snapshot(fs, &live, &format!("snapshot{date}"));
+            let parent = snapshots.last().map(PathBuf::as_path);
+            let same = is_the_same(&taken, parent, tree % 4 + 1);
+            different += usize::from(!same);
+            snapshots.push(taken);
+        }
+        // Over several dates, and backwards.
+        for (taken, parent) in [(3, 0), (0, 3)] {
+            let same = is_the_same(&snapshots[taken], Some(&snapshots[parent]), 2);
+            different += usize::from(!same);
+        }
+        compared += 5;
+        comes_back(fs, &snapshots, if tree % 3 == 2 { "2" } else { "1" });
+        for taken in &snapshots {
+            delete(taken);
+        }
+        delete(&live);
+    }
+    println!("{different} of {compared} incrementals of version 1 have other clones");
+    assert!(different * 20 <= compared, "{different} of {compared}");
+}
+
+/// Files of all forms, named by what they are.
+fn make_forms(live: &Path, rng: &mut Rng) {
+    let write = |name: &str, bytes: &[u8]| fs::write(live.join(name), bytes).unwrap();
+    write("empty", b"");
+    write("inline", b"a few bytes");
+    write("one block", &rng.bytes(4096));
+    write("one block and a byte", &rng.bytes(4097));
+    write("a write of version 1", &rng.bytes(48 << 10));
+    write("and a byte", &rng.bytes((48 << 10) + 1));
+    write("a block of the stream", &rng.bytes((1 << 20) + 5));
+    write("large", &rng.bytes(9 << 20));
+    write("of zeros", &vec![0; 3 << 20]);
+    let open = |name: &str| {
+        let path = live.join(name);
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .unwrap()
+    };
+    open("holes of a TiB").set_len(1 << 40).unwrap();
+    let holes = open("data after a TiB of holes");
+    holes.write_all_at(b"here", 1 << 40).unwrap();
+    let reserved = open("reserved beyond the end");
+    reserved.write_all_at(&rng.bytes(10_000), 0).unwrap();
+    fallocate(&reserved, FallocateFlags::KEEP_SIZE, 0, 1 << 20).unwrap();
+    fallocate(open("reserved"), FallocateFlags::empty(), 0, 1 << 20).unwrap();
+    let punched = open("punched");
+    punched.write_all_at(&rng.bytes(1 << 20), 0).unwrap();
+    let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    fallocate(&punched, punch, 100_000, 300_000).unwrap();
+    reflink(&live.join("large"), &live.join("a reflink"));
+    let shared = open("shared ranges");
+    let large = File::open(live.join("large")).unwrap();
+    clone_range(&large, 4096..(1 << 20), &shared, 0).unwrap();
+    clone_range(&large, 0..8192, &shared, 4 << 20).unwrap();
+    fs::hard_link(live.join("large"), live.join("a hard link")).unwrap();
+    fs::create_dir_all(live.join("many")).unwrap();
+    for number in 0..3000 {
+        let bytes = rng.bytes(number % 7000);
+        fs::write(live.join(format!("many/{number}")), bytes).unwrap();
+    }
+}
+
+#[test]
+fn files_of_all_forms_are_sent_alike() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(1024);
+    let live = fs.subvolume("live");
+    let mut rng = Rng::new(61);
+    make_forms(&live, &mut rng);
+    let first = snapshot(&fs, &live, "first");
+    for readers in 1..=4 {
+        assert!(is_the_same(&first, None, readers));
+    }
+    // Shorter, longer, elsewhere, replaced.
+    for (number, entry) in fs::read_dir(&live).unwrap().enumerate() {
+        let path = entry.unwrap().path();
+        if !path.is_file() {
+            continue;
+        }
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        let bytes = file.metadata().unwrap().len();
+        match number % 4 {
+            0 => file.set_len(bytes / 2).unwrap(),
+            1 => file.set_len(bytes + 5000).unwrap(),
+            2 => file.write_all_at(b"changed", bytes + 70_000).unwrap(),
+            _ => fs::rename(&path, live.join(format!("renamed {number}"))).unwrap(),
+        }
+    }
+    fs::rename(live.join("many"), live.join("more")).unwrap();
+    fs::create_dir(live.join("many")).unwrap();
+    for number in 0..300 {
+        let name = number.to_string();
+        fs::rename(live.join("more").join(&name), live.join("many").join(&name)).unwrap();
+        fs::write(live.join("more").join(&name), name).unwrap();
+    }
+    fs::write(live.join("many/7"), b"changed after it was moved").unwrap();
+    let second = snapshot(&fs, &live, "second");
+    for readers in 1..=3 {
+        assert!(is_the_same(&second, Some(&first), readers));
+        assert!(is_the_same(&first, Some(&second), readers));
+    }
+}
+
+fn parallel() -> Sandbox {
+    Sandbox::with(&Setup {
+        top: "sender = \"parallel\"",
+        ..Setup::default()
+    })
+}
+
+#[test]
+fn a_chain_comes_back_and_a_half_one_is_gone_on_with_by_another_sender() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = parallel();
+    let mut rng = Rng::new(62);
+    make_rich_tree(&sandbox.source(), &mut rng);
+    let dates = ["2025-01-01", "2025-01-07", "2025-01-14"];
+    for date in dates {
+        let ran = sandbox.backup(date);
+        assert_eq!(ran.stderr, "", "{date}");
+        mutate_tree(&sandbox.source(), &mut rng);
+    }
+    sandbox.restores_equal(&dates);
+
+    // A night ends in the midst, after a segment was stored.
+    fs::write(sandbox.source().join("large"), rng.bytes(60 << 20)).unwrap();
+    let mut night = Command::new(env!("CARGO_BIN_EXE_coldchain"))
+        // Slow enough to be ended between two segments.
+        .args(["backup", "2025-01-21", "--full", "--limit", "8MiB"])
+        .env("COLDCHAIN_CONFIG", sandbox.config())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let segments = || {
+        let stored = files_below(&sandbox.store());
+        stored
+            .keys()
+            .filter(|path| is_segment(path.to_str().unwrap()))
+            .count()
+    };
+    let before = segments();
+    // The third is begun once the first or second is recorded.
+    while segments() < before + 3 {
+        assert!(night.try_wait().unwrap().is_none(), "it is done too soon");
+    }
+    kill_process(Pid::from_child(&night), Signal::KILL).unwrap();
+    night.wait().unwrap();
+    let config = fs::read_to_string(sandbox.config()).unwrap();
+    fs::write(
+        sandbox.config(),
+        config.replace("\"parallel\"", "\"kernel\""),
+    )
+    .unwrap();
+    let resumed = sandbox
+        .run(["backup", "2025-01-21", "--full", "--json"])
+        .ok();
+    let events = resumed.events();
+    let skipped = events.iter().filter(|event| event["skipped"] == true);
+    assert!(skipped.count() > 0, "{resumed:?}");
+    sandbox.restores_equal(&["2025-01-21"]);
+}
+
+#[test]
+fn what_is_sent_compressed_is_left_to_the_kernel_and_said() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let sandbox = Sandbox::with(&Setup {
+        top: "sender = \"parallel\"",
+        source: "keep_snapshots_days = 10000\ncompressed_data = \"inexact\"\nprotocol = 2",
+        ..Setup::default()
+    });
+    fs::write(sandbox.source().join("file"), Rng::new(63).bytes(1 << 20)).unwrap();
+    let ran = sandbox.run(["backup", "2025-01-01"]).ok();
+    let said = "the kernel reads the data of files, and not coldchain: data is sent as it is compressed on disk";
+    assert_eq!(ran.stderr.matches(said).count(), 1, "{ran:?}");
+    sandbox.restores_equal(&["2025-01-01"]);
+}
+
+/// A snapshot of many MiB, and its sender, of which a MiB was read.
+fn begun(fs: &LoopFs) -> (PathBuf, Child, Vec<u8>) {
+    let live = fs.subvolume("live");
+    for number in 0..8 {
+        let bytes = Rng::new(number).bytes(8 << 20);
+        fs::write(live.join(format!("large {number}")), bytes).unwrap();
+    }
+    let taken = snapshot(fs, &live, "snapshot");
+    let mut child = sender(2, &[], &[&taken])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut sent = vec![0; 1 << 20];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut sent)
+        .unwrap();
+    (taken, child, sent)
+}
+
+fn rest(mut child: Child, sent: &mut Vec<u8>) -> Output {
+    child.stdout.take().unwrap().read_to_end(sent).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn is_accepted(sent: &[u8]) -> bool {
+    let mut guard = Guard::new(Expect::default());
+    guard.push(sent).is_ok() && guard.finish().is_ok()
+}
+
+#[test]
+fn a_snapshot_that_is_deleted_meanwhile_makes_no_whole_stream() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(512);
+    let (taken, child, mut sent) = begun(&fs);
+    delete(&taken);
+    let ended = rest(child, &mut sent);
+    // What is open can still be read; what is not yet is gone.
+    assert!(!ended.status.success() || is_accepted(&sent), "{ended:?}");
+    if !ended.status.success() {
+        assert!(!is_accepted(&sent), "{ended:?}");
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(said.contains("can't be read at byte"), "{said}");
+    }
+}
+
+#[test]
+fn a_sender_whose_kernel_part_is_killed_makes_no_whole_stream() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(512);
+    let live = fs.subvolume("live");
+    // The kernel's part is longer than what the pipe and the blocks hold.
+    for number in 0..30_000 {
+        fs::write(live.join(format!("a name of a file {number}")), b"data").unwrap();
+    }
+    let taken = snapshot(&fs, &live, "snapshot");
+    let mut child = sender(2, &[], &[&taken])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut sent = vec![0; 1000];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut sent)
+        .unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let kernels = fs::read_to_string(children).unwrap();
+    let kernels = kernels.trim().parse().unwrap();
+    kill_process(Pid::from_raw(kernels).unwrap(), Signal::KILL).unwrap();
+    let ended = rest(child, &mut sent);
+    assert!(!ended.status.success(), "{ended:?}");
+    assert!(!is_accepted(&sent), "{ended:?}");
+}
+
+#[test]
+fn a_sender_that_nothing_reads_any_more_ends() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(512);
+    let (_, mut child, _) = begun(&fs);
+    drop(child.stdout.take());
+    assert!(!child.wait().unwrap().success());
+}
+
+#[test]
+fn what_is_no_snapshot_is_refused() {
+    if !real_btrfs_available() {
+        return;
+    }
+    let fs = LoopFs::new(256);
+    let live = fs.subvolume("live");
+    let taken = snapshot(&fs, &live, "snapshot");
+    for (words, path, said) in [
+        (vec![], live.as_path(), "is not read-only"),
+        (vec![], Path::new("/proc"), "is not on a btrfs filesystem"),
+        (vec![], &*fs.path("none"), "does not exist"),
+        (
+            vec!["--parent", live.to_str().unwrap()],
+            &*taken,
+            "is not read-only",
+        ),
+    ] {
+        let refused = sender(2, &words, &[path]).output().unwrap();
+        assert!(!refused.status.success(), "{refused:?}");
+        assert!(!is_accepted(&refused.stdout));
+        let stderr = String::from_utf8(refused.stderr).unwrap();
+        assert!(stderr.contains(said), "{stderr}");
+    }
+}
