@@ -109,7 +109,7 @@ impl SendRequest {
 /// a whole stream. Dropping it kills it.
 #[derive(Debug)]
 pub struct Sender {
-    stream: SenderOutput,
+    output: SenderOutput,
     running: Running,
     by: SentBy,
     action: String,
@@ -121,7 +121,8 @@ pub struct Sender {
 /// Where the bytes come from.
 #[derive(Debug)]
 enum SenderOutput {
-    Pipe(ChildStdout),
+    Kernel(KernelPipe),
+    Btrfs(ChildStdout),
     Parallel(ParallelStream),
 }
 
@@ -189,17 +190,18 @@ impl Sender {
         let stdout = running.child.stdout.take().expect("stdout is piped");
         // A failure is ignored: this only saves switches between the sender and its reader.
         let _ = sys::set_pipe_size(&stdout, PIPE_BYTES);
-        let stream = match by {
-            SentBy::Kernel | SentBy::Btrfs => SenderOutput::Pipe(stdout),
+        let output = match by {
+            SentBy::Kernel => SenderOutput::Kernel(KernelPipe(stdout)),
+            SentBy::Btrfs => SenderOutput::Btrfs(stdout),
             SentBy::Parallel => SenderOutput::Parallel(ParallelStream::start(
                 &request.snapshot,
                 request.send_parent.as_deref(),
-                stdout,
+                KernelPipe(stdout),
                 readers,
             )?),
         };
         Ok(Self {
-            stream,
+            output,
             running,
             by,
             action,
@@ -224,8 +226,8 @@ impl Sender {
     /// Closes the stream and waits for the sender's end. A sender that was not read to EOF fails because of
     /// that. If it failed because of something in the snapshot, this may read the whole snapshot to find it.
     pub fn finish(self) -> Result<(), BtrfsError> {
-        let fault = match self.stream {
-            SenderOutput::Pipe(stdout) => {
+        let fault = match self.output {
+            SenderOutput::Kernel(KernelPipe(stdout)) | SenderOutput::Btrfs(stdout) => {
                 drop(stdout);
                 None
             }
@@ -262,19 +264,27 @@ impl Sender {
 
 impl Read for Sender {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.output {
+            SenderOutput::Kernel(pipe) => pipe.read(buffer),
+            SenderOutput::Btrfs(stdout) => stdout.read(buffer),
+            SenderOutput::Parallel(stream) => stream.read(buffer),
+        }
+    }
+}
+
+/// A pipe that the kernel writes a stream into.
+#[derive(Debug)]
+struct KernelPipe(ChildStdout);
+
+impl Read for KernelPipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // The kernel wakes a waiting reader at each of its writes, most of which have some dozens of bytes. A
         // reader that comes a moment later finds more, and no time is lost while the pipe has room. A spliced
         // write takes a page however short it is, and fills a pipe too soon for that.
-        let stdout = match &mut self.stream {
-            SenderOutput::Pipe(stdout) => stdout,
-            SenderOutput::Parallel(stream) => return stream.read(buffer),
-        };
-        if self.by == SentBy::Kernel
-            && rustix::io::ioctl_fionread(&*stdout).is_ok_and(|waiting| waiting < WORTH_READING)
-        {
+        if rustix::io::ioctl_fionread(&self.0).is_ok_and(|waiting| waiting < WORTH_READING) {
             thread::sleep(A_MOMENT);
         }
-        stdout.read(buffer)
+        self.0.read(buffer)
     }
 }
 
