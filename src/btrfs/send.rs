@@ -27,7 +27,7 @@ const WORTH_READING: u64 = 256 << 10;
 /// A pause in which the kernel writes less than the pipe holds: it makes about 300 MB a second.
 const A_MOMENT: Duration = Duration::from_millis(1);
 
-/// The most threads that read the data of files: with more, the thread that lays the stream out has enough to do.
+/// The most threads that read the data of files: the kernel's part, which is one thread, is the limit before more help.
 const MOST_READERS: NonZeroUsize = NonZeroUsize::new(4).expect("it is not 0");
 
 /// This program, when it asks the kernel for a stream.
@@ -297,8 +297,10 @@ fn readers() -> NonZeroUsize {
 /// Returns the error of a stream that ended because of a fault.
 fn fault_of(snapshot: &Path, action: String, begun: Duration, fault: &ParallelFault) -> BtrfsError {
     let said = fault.to_string();
-    let obstacle = Obstacle::find(snapshot, &said, begun).filter(|_| fault.is_unreadable());
-    match obstacle {
+    // This may read all files. A name alone must not have it done.
+    let is_unreadable = fault.is_unreadable();
+    let obstacle = is_unreadable.then(|| Obstacle::find(snapshot, &said, begun));
+    match obstacle.flatten() {
         Some(obstacle) => BtrfsError::Unsendable {
             action,
             obstacle,

@@ -71,8 +71,8 @@ const TOP: &str = r#"
 #priority = "normal"
 
 # Who makes a send stream: the kernel, asked by coldchain ("kernel") or by `btrfs send` ("btrfs", which takes more
-# processor time), or the kernel without the data of files, which coldchain reads in several threads ("parallel"). The stream
-# is the same.
+# processor time), or the kernel without the data of files, which coldchain reads in several threads ("parallel"). What a
+# restore brings back is the same.
 #sender = "kernel"
 
 # Open every sealed segment again and compare, before it is uploaded.

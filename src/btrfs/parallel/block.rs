@@ -1,6 +1,6 @@
 //! A part of the stream, with gaps where data belongs.
 
-use super::super::stream::{COMMAND_HEADER, FileTime};
+use crate::btrfs::stream::{COMMAND_HEADER, FileTime};
 
 /// From this many bytes on, a block is handed on.
 const FULL: usize = 1 << 20;

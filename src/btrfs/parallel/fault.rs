@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 /// Why a stream can't be made.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::btrfs) enum ParallelFault {
@@ -46,9 +48,6 @@ pub(in crate::btrfs) enum ParallelFault {
 impl ParallelFault {
     /// Whether a disk has failed.
     pub(in crate::btrfs) fn is_unreadable(&self) -> bool {
-        matches!(self, Self::Unreadable { source, .. } if source.raw_os_error() == Some(EIO))
+        matches!(self, Self::Unreadable { source, .. } if Errno::from_io_error(source) == Some(Errno::IO))
     }
 }
-
-/// `EIO` of `asm-generic/errno-base.h`.
-const EIO: i32 = 5;

@@ -10,11 +10,11 @@ use std::path::PathBuf;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{preadv, retry_on_intr};
 
-use super::super::stream::{COMMAND_HEADER, FileTime, command_crc};
-use super::super::sys::trees;
 use super::block::{FileCheck, Gap, LaidBlock};
 use super::fault::ParallelFault;
 use super::open_snapshot::OpenSnapshot;
+use crate::btrfs::stream::{COMMAND_HEADER, FileTime, command_crc};
+use crate::btrfs::sys::trees;
 
 /// How many gaps are filled by one read. The kernel takes 1,024 at most.
 const MOST_GAPS: usize = 256;

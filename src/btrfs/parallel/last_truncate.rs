@@ -5,8 +5,8 @@
 //! a stream without data. So there a truncate can be missing, or be one too many, and this finds out what it would be with
 //! data: a hole before an extent is written before that; a hole up to the file's end is written after the decision.
 
-use super::super::sys::trees;
 use super::open_snapshot::OpenSnapshot;
+use crate::btrfs::sys::trees;
 
 /// A file of the send parent whose data changes.
 #[derive(Debug)]

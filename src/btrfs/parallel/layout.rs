@@ -5,14 +5,14 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::stream::{
-    Attribute, Command, FileTime, STREAM_HEADER, Unit, truncate, value, write_up_to_data,
-};
 use super::block::{FileCheck, LaidBlock};
 use super::fault::ParallelFault;
 use super::last_truncate::LastTruncate;
 use super::moved_names::MovedNames;
 use super::open_snapshot::OpenSnapshot;
+use crate::btrfs::stream::{
+    Attribute, Command, FileTime, STREAM_HEADER, Unit, truncate, value, write_up_to_data,
+};
 
 /// Bytes of data in a write of each version (`max_send_read_size` of `fs/btrfs/send.c`).
 const WRITE_V1: usize = 48 << 10;

@@ -3,7 +3,8 @@
 //! The kernel's sender is one thread, which copies all data twice. Here the kernel says what happens, in a child process;
 //! one thread lays the whole stream out in blocks with gaps where data belongs; workers read the data from the snapshot by
 //! inode, straight into the gaps; and the blocks are handed on in their order. The stream is that of `btrfs send`, byte for
-//! byte (`tests/backup/parallel_sender.rs` compares them).
+//! byte, but for clones within a file in incrementals of version 1 (docs/decisions.md; `tests/backup/parallel_sender.rs`
+//! compares them).
 //!
 //! The page cache holds what is read for a moment: each worker drops it again. It is that of the snapshot's own files,
 //! which no other program has a use for.
@@ -91,7 +92,8 @@ impl ParallelStream {
         kernel: impl Read + Send + 'static,
         readers: NonZeroUsize,
     ) -> Result<Self, BtrfsError> {
-        let snapshot = Arc::new(OpenSnapshot::open(snapshot)?);
+        let path = snapshot;
+        let snapshot = Arc::new(OpenSnapshot::open(path)?);
         let parent = send_parent.map(OpenSnapshot::open).transpose()?;
         let (order, blocks) = unbounded();
         let (jobs, to_fill) = unbounded::<FillJob>();
@@ -103,7 +105,7 @@ impl ParallelStream {
         let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
         let failed = |source| BtrfsError::Io {
             action: "start a thread that reads",
-            path: "of the snapshot".into(),
+            path: path.to_owned(),
             source,
         };
         let mut threads = Vec::new();

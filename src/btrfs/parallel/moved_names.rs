@@ -1,7 +1,7 @@
 //! Which inode of the send parent a path means, while the stream moves names about.
 //!
 //! What the stream has not touched is looked up in the send parent: an inode keeps its number from there to the snapshot.
-//! Only what it moved is remembered, and the directories that it made. Files that it made are known by their inode, because
+//! Only what it moved is remembered, the directories that it made, and those that were looked up. Files that it made are known by their inode, because
 //! their data follows at once.
 
 use std::collections::HashMap;
@@ -10,19 +10,19 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, statat};
+use rustix::fs::{AtFlags, FileType, statat};
 use rustix::io::Errno;
 
-use super::super::stream::{Attribute, Command};
-use super::super::sys::trees;
 use super::fault::ParallelFault;
 use super::open_snapshot::OpenSnapshot;
+use crate::btrfs::stream::{Attribute, Command};
+use crate::btrfs::sys::trees;
 
 /// How many bytes the names may take that are remembered.
 const MOST_BYTES: usize = 64 << 20;
 
 /// What a name takes beside its bytes.
-const BESIDE_NAME: usize = 64;
+const BESIDE_NAME: usize = 112;
 
 /// The number of a node; the root has the first.
 type Node = usize;
@@ -36,6 +36,15 @@ pub(super) struct MovedNames {
     /// `None` for a name that is no longer there.
     names: HashMap<(Node, Box<[u8]>), Option<Node>>,
     bytes: usize,
+    /// The file that was looked up last: its data comes in several commands.
+    last: Option<LookedUp>,
+}
+
+/// A file that was looked up. Unless it is moved, its node goes again.
+#[derive(Debug)]
+struct LookedUp {
+    name: (Node, Box<[u8]>),
+    node: Node,
 }
 
 /// What a node is.
@@ -56,6 +65,7 @@ impl MovedNames {
             }],
             names: HashMap::new(),
             bytes: 0,
+            last: None,
         }
     }
 
@@ -87,6 +97,7 @@ impl MovedNames {
             Command::Rename => {
                 let to = value(Attribute::PathTo).unwrap_or_default();
                 let moved = self.find(path)?;
+                self.keep_last();
                 if moved.is_some() {
                     self.put(path, None)?;
                 }
@@ -95,6 +106,7 @@ impl MovedNames {
             Command::Link => {
                 let from = value(Attribute::PathLink).unwrap_or_default();
                 let linked = self.find(from)?;
+                self.keep_last();
                 self.replace(path, linked)
             }
             Command::Unlink | Command::Rmdir => self.replace(path, None),
@@ -123,18 +135,37 @@ impl MovedNames {
             "it names something in a directory that is not there",
         ))?;
         self.bytes += name.len() + BESIDE_NAME;
-        if self.bytes > MOST_BYTES {
-            return Err(ParallelFault::Unexpected(
-                "it moves more names than can be remembered; set `sender = \"kernel\"`",
-            ));
-        }
         self.names.insert((directory, Box::from(name)), node);
-        Ok(())
+        self.require_room()
+    }
+
+    /// Keeps the file that was looked up last: the stream moves it.
+    fn keep_last(&mut self) {
+        self.last = None;
+    }
+
+    /// Forgets it.
+    fn drop_last(&mut self) {
+        // Nothing else has its number, and another one may have come after it.
+        if let Some(last) = self.last.take()
+            && last.node + 1 == self.nodes.len()
+        {
+            self.nodes.pop();
+        }
     }
 
     fn add(&mut self, facts: NodeFacts) -> Node {
         self.nodes.push(facts);
         self.nodes.len() - 1
+    }
+
+    fn require_room(&self) -> Result<(), ParallelFault> {
+        if self.bytes <= MOST_BYTES {
+            return Ok(());
+        }
+        Err(ParallelFault::Unexpected(
+            "it moves more names than can be remembered; set `sender = \"kernel\"`",
+        ))
     }
 
     fn find(&mut self, path: &[u8]) -> Result<Option<Node>, ParallelFault> {
@@ -153,6 +184,7 @@ impl MovedNames {
                 None => return Ok(None),
             }
         }
+        self.require_room()?;
         Ok(Some(node))
     }
 
@@ -160,6 +192,11 @@ impl MovedNames {
         let key = (node, Box::from(name));
         if let Some(known) = self.names.get(&key) {
             return Ok(*known);
+        }
+        if let Some(last) = &self.last
+            && last.name == key
+        {
+            return Ok(Some(last.node));
         }
         let facts = self.nodes[node];
         if !facts.is_old {
@@ -175,12 +212,20 @@ impl MovedNames {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
             Err(errno) => return Err(errno.into()),
         };
+        self.drop_last();
         let child = self.add(NodeFacts {
             inode: stat.st_ino,
             is_old: true,
         });
-        self.names.insert(key, Some(child));
-        self.bytes += name.len() + BESIDE_NAME;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            self.names.insert(key, Some(child));
+            self.bytes += name.len() + BESIDE_NAME;
+        } else {
+            self.last = Some(LookedUp {
+                name: key,
+                node: child,
+            });
+        }
         Ok(Some(child))
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::super::doctor;
-use super::super::output::{answer, answer_lines, count};
-use super::super::plan::{in_columns, plans};
-use super::super::today;
 use crate::cli::{Doctor, Everywhere};
+use crate::commands::doctor;
 use crate::commands::output::stdout_columns;
+use crate::commands::output::{answer, answer_lines, count};
+use crate::commands::plan::{in_columns, plans};
+use crate::commands::today;
 use crate::config::Config;
 use crate::engine::{FirstFull, RunContext, first_full, upload_rate};
 use crate::error::Error;

@@ -187,13 +187,9 @@ fn ask_for_sources(found: &[VisibleSubvolume]) -> Result<Vec<DescribedSource>, E
         match chosen(answer, found).and_then(|paths| described_sources(&paths)) {
             Ok(sources) if sources.is_empty() => say("name at least one"),
             Ok(sources) => return Ok(sources),
-            Err(error) => say_fault(&error),
+            Err(error) => say(&error),
         }
     }
-}
-
-fn say_fault(error: &Error) {
-    say(error);
 }
 
 /// Returns the paths that an answer names.
@@ -307,7 +303,7 @@ fn ask_for_store(
             Err(error @ (Error::Interrupted(_) | Error::Init(InitError::NoAnswer))) => {
                 return Err(error);
             }
-            Err(error) => say_fault(&error),
+            Err(error) => say(&error),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::random_name;
 use crate::model::Sha256;
 use crate::store::error::StoreError;
-use crate::store::{NewObject, ObjectKind, Put, Store};
+use crate::store::{Deleted, NewObject, ObjectKind, Put, Store};
 
 /// Bytes of the first object, and of the second one where the first went too fast to say much.
 const SIZES: [usize; 2] = [8 << 20, 64 << 20];
@@ -26,10 +26,11 @@ pub fn rate_of_upload(store: &dyn Store, below: &str) -> Result<u64, StoreError>
         let begun = Instant::now();
         let (Put::Created(at) | Put::Existed(at)) = store.put_if_absent(&object)?;
         let took = begun.elapsed();
-        store.delete(&at)?;
+        let deleted = store.delete(&at)?;
         let per_second = size as u128 * 1_000_000_000 / took.as_nanos().max(1);
         rate = u64::try_from(per_second).unwrap_or(u64::MAX).max(1);
-        if took >= SHORT {
+        // A lock of the bucket's own holds what was stored, which `doctor` says: one such object is enough.
+        if took >= SHORT || matches!(deleted, Deleted::Retained { .. }) {
             break;
         }
     }
