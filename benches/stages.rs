@@ -102,6 +102,7 @@ fn seal(stream: &[u8], key: &ArchiveKey, level: i32, threads: usize) -> Vec<Seal
     });
     for frame in stream.chunks(options.frame_bytes) {
         let mut buffer = sealer.buffer();
+        buffer.clear();
         buffer.extend_from_slice(frame);
         sealer.push(buffer).unwrap();
     }

@@ -142,7 +142,8 @@ impl Sealer {
         ContentsSealer::within(key, self.budget.clone(), Box::new(out))
     }
 
-    /// Returns an empty buffer with room for a frame; reuses one that was pushed before, if possible.
+    /// Returns a buffer with room for a frame; reuses one that was pushed before, if possible. It has what it had then, which
+    /// saves filling it with zeros before the next frame is read into it.
     pub fn buffer(&mut self) -> Vec<u8> {
         self.raw_buffers.take()
     }

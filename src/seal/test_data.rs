@@ -62,6 +62,7 @@ pub(crate) fn seal_all(
     });
     for frame in raw.chunks(options.frame_bytes) {
         let mut buffer = sealer.buffer();
+        buffer.clear();
         buffer.extend_from_slice(frame);
         sealer.push(buffer)?;
     }

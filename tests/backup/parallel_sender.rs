@@ -1,13 +1,14 @@
 //! The sender that reads the data itself: its streams are those of `btrfs send`, byte for byte, and what it can't read fails
 //! the archive.
 
+mod disturbed;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use coldchain::btrfs::{Expect, Guard};
 use rustix::fs::{FallocateFlags, fallocate};
@@ -362,99 +363,9 @@ fn what_is_sent_compressed_is_left_to_the_kernel_and_said() {
     sandbox.restores_equal(&["2025-01-01"]);
 }
 
-/// A snapshot of many MiB, and its sender, of which a MiB was read.
-fn begun(fs: &LoopFs) -> (PathBuf, Child, Vec<u8>) {
-    let live = fs.subvolume("live");
-    for number in 0..8 {
-        let bytes = Rng::new(number).bytes(8 << 20);
-        fs::write(live.join(format!("large {number}")), bytes).unwrap();
-    }
-    let taken = snapshot(fs, &live, "snapshot");
-    let mut child = sender(2, &[], &[&taken])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut sent = vec![0; 1 << 20];
-    child
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut sent)
-        .unwrap();
-    (taken, child, sent)
-}
-
-fn rest(mut child: Child, sent: &mut Vec<u8>) -> Output {
-    child.stdout.take().unwrap().read_to_end(sent).unwrap();
-    child.wait_with_output().unwrap()
-}
-
 fn is_accepted(sent: &[u8]) -> bool {
     let mut guard = Guard::new(Expect::default());
     guard.push(sent).is_ok() && guard.finish().is_ok()
-}
-
-#[test]
-fn a_snapshot_that_is_deleted_meanwhile_makes_no_whole_stream() {
-    if !real_btrfs_available() {
-        return;
-    }
-    let fs = LoopFs::new(512);
-    let (taken, child, mut sent) = begun(&fs);
-    delete(&taken);
-    let ended = rest(child, &mut sent);
-    // What is open can still be read; what is not yet is gone.
-    assert!(!ended.status.success() || is_accepted(&sent), "{ended:?}");
-    if !ended.status.success() {
-        assert!(!is_accepted(&sent), "{ended:?}");
-        let said = String::from_utf8(ended.stderr).unwrap();
-        assert!(said.contains("can't be read at byte"), "{said}");
-    }
-}
-
-#[test]
-fn a_sender_whose_kernel_part_is_killed_makes_no_whole_stream() {
-    if !real_btrfs_available() {
-        return;
-    }
-    let fs = LoopFs::new(512);
-    let live = fs.subvolume("live");
-    // The kernel's part is longer than what the pipe and the blocks hold.
-    for number in 0..30_000 {
-        fs::write(live.join(format!("a name of a file {number}")), b"data").unwrap();
-    }
-    let taken = snapshot(&fs, &live, "snapshot");
-    let mut child = sender(2, &[], &[&taken])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut sent = vec![0; 1000];
-    child
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut sent)
-        .unwrap();
-    let children = format!("/proc/{0}/task/{0}/children", child.id());
-    let kernels = fs::read_to_string(children).unwrap();
-    let kernels = kernels.trim().parse().unwrap();
-    kill_process(Pid::from_raw(kernels).unwrap(), Signal::KILL).unwrap();
-    let ended = rest(child, &mut sent);
-    assert!(!ended.status.success(), "{ended:?}");
-    assert!(!is_accepted(&sent), "{ended:?}");
-}
-
-#[test]
-fn a_sender_that_nothing_reads_any_more_ends() {
-    if !real_btrfs_available() {
-        return;
-    }
-    let fs = LoopFs::new(512);
-    let (_, mut child, _) = begun(&fs);
-    drop(child.stdout.take());
-    assert!(!child.wait().unwrap().success());
 }
 
 #[test]

@@ -334,6 +334,7 @@ fn seal(stream: &[u8], key: &ArchiveKey) -> Vec<(u64, Blake3, Vec<u8>)> {
     let (mut sealer, steps) = Sealer::start(options, key).unwrap();
     for frame in stream.chunks(options.frame_bytes) {
         let mut buffer = sealer.buffer();
+        buffer.clear();
         buffer.extend(frame);
         sealer.push(buffer).unwrap();
     }

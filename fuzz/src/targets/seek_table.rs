@@ -51,6 +51,7 @@ pub fn sealed(options: SealOptions, key: &ArchiveKey, raw: &[u8]) -> Option<Vec<
     let (mut sealer, receiver) = Sealer::start(options, key).expect("the options are good");
     for frame in raw.chunks(options.frame_bytes) {
         let mut buffer = sealer.buffer();
+        buffer.clear();
         buffer.extend_from_slice(frame);
         sealer.push(buffer).expect("a frame is taken");
     }

@@ -13,6 +13,7 @@ use rustix::io::{preadv, retry_on_intr};
 use super::block::{FileCheck, Gap, LaidBlock};
 use super::fault::ParallelFault;
 use super::open_snapshot::OpenSnapshot;
+use super::small_files::SmallFiles;
 use crate::btrfs::stream::{COMMAND_HEADER, FileTime, command_crc};
 use crate::btrfs::sys::trees;
 
@@ -22,6 +23,7 @@ const MOST_GAPS: usize = 256;
 /// Fills blocks.
 pub(super) struct Filler<'s> {
     snapshot: &'s OpenSnapshot,
+    small: SmallFiles<'s>,
     /// The last file: the next gap is often in it too.
     open: Option<(u64, File)>,
 }
@@ -30,6 +32,7 @@ impl<'s> Filler<'s> {
     pub(super) fn new(snapshot: &'s OpenSnapshot) -> Self {
         Self {
             snapshot,
+            small: SmallFiles::new(snapshot),
             open: None,
         }
     }
@@ -37,8 +40,19 @@ impl<'s> Filler<'s> {
     /// Reads all data of a block, completes the commands that have it, and compares the files with what the stream says.
     pub(super) fn fill(&mut self, block: &mut LaidBlock) -> Result<(), ParallelFault> {
         let mut gaps = std::mem::take(&mut block.gaps);
+        let may_be_small = gaps.iter().filter(|gap| SmallFiles::may_have(gap));
+        let last_small = may_be_small.map(|gap| gap.inode).max().unwrap_or(0);
+        self.small.begin_block();
         let mut rest = gaps.as_slice();
-        while let Some(first) = rest.first() {
+        while let Some((first, after)) = rest.split_first() {
+            if SmallFiles::may_have(first)
+                && let Some(data) = self.small.data(first.inode, last_small)
+                && let Some(data) = data.get(..first.length)
+            {
+                block.bytes_mut()[first.data..][..first.length].copy_from_slice(data);
+                rest = after;
+                continue;
+            }
             let mut end = first.offset;
             let follows = |gap: &&Gap| {
                 let fits = gap.inode == first.inode && gap.offset == end;
@@ -100,21 +114,13 @@ impl<'s> Filler<'s> {
     }
 
     fn check(&mut self, check: &FileCheck) -> Result<(), ParallelFault> {
-        let file = self.file(check.inode, 0)?;
-        let stat = rustix::fs::fstat(file);
-        let stat = stat.map_err(|errno| self.unreadable(check.inode, 0, errno.into()))?;
-        let time = |seconds, nanoseconds: u64| FileTime {
-            seconds,
-            nanoseconds: u32::try_from(nanoseconds).unwrap_or(u32::MAX),
+        let (bytes, times) = match self.small.facts(check.inode) {
+            Some(facts) => facts,
+            None => self.facts(check.inode)?,
         };
-        let times = [
-            time(stat.st_mtime, stat.st_mtime_nsec),
-            time(stat.st_ctime, stat.st_ctime_nsec),
-        ];
-        let bytes = u64::try_from(stat.st_size).ok();
         let what = if check.times != times {
             "a time of it"
-        } else if check.bytes.is_some() && check.bytes != bytes {
+        } else if check.bytes.is_some_and(|expected| expected != bytes) {
             "its size"
         } else {
             return Ok(());
@@ -123,6 +129,21 @@ impl<'s> Filler<'s> {
             path: self.path_of(check.inode),
             what,
         })
+    }
+
+    /// Returns the size, the mtime and the ctime of a file.
+    fn facts(&mut self, inode: u64) -> Result<(u64, [FileTime; 2]), ParallelFault> {
+        let stat = rustix::fs::fstat(self.file(inode, 0)?);
+        let stat = stat.map_err(|errno| self.unreadable(inode, 0, errno.into()))?;
+        let time = |seconds, nanoseconds: u64| FileTime {
+            seconds,
+            nanoseconds: u32::try_from(nanoseconds).unwrap_or(u32::MAX),
+        };
+        let times = [
+            time(stat.st_mtime, stat.st_mtime_nsec),
+            time(stat.st_ctime, stat.st_ctime_nsec),
+        ];
+        Ok((stat.st_size.unsigned_abs(), times))
     }
 
     fn unreadable(&self, inode: u64, offset: u64, source: io::Error) -> ParallelFault {

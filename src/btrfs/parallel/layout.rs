@@ -84,6 +84,11 @@ impl Layout {
         self.push(head, blocks).ok()?
     }
 
+    /// Returns the version that the stream's header says.
+    pub(super) fn protocol(&self) -> u32 {
+        self.protocol
+    }
+
     /// Passes the rest on, and the last block.
     pub(super) fn end(&mut self, rest: &[u8], blocks: &mut impl Blocks) {
         let _ = self.push(rest, blocks);

@@ -2,7 +2,7 @@
 //!
 //! The kernel's sender is one thread, which copies all data twice. Here the kernel says what happens, in a child process;
 //! one thread lays the whole stream out in blocks with gaps where data belongs; workers read the data from the snapshot by
-//! inode, straight into the gaps; and the blocks are handed on in their order. The stream is that of `btrfs send`, byte for
+//! inode, straight into the gaps, or out of the tree, many small files at a time; and the blocks are handed on in their order. The stream is that of `btrfs send`, byte for
 //! byte, but for clones within a file in incrementals of version 1 (docs/decisions.md; `tests/backup/parallel_sender.rs`
 //! compares them).
 //!
@@ -16,6 +16,7 @@ mod last_truncate;
 mod layout;
 mod moved_names;
 mod open_snapshot;
+mod small_files;
 
 use std::io::{self, Read};
 use std::mem;
@@ -28,7 +29,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::error::BtrfsError;
 use super::identity::filesystem_id;
-use super::stream::{STREAM_HEADER, Unit};
+use super::stream::{COMMAND_HEADER, STREAM_HEADER, Unit};
 use super::sys::trees;
 use crate::model::Protocol;
 use block::LaidBlock;
@@ -254,7 +255,13 @@ fn lay_out(mut kernel: impl Read, mut layout: Layout, mut blocks: HandedOn) -> O
             at = STREAM_HEADER;
             layout.head(&bytes[..at], &mut blocks)?;
         }
+        // A sender that was stopped and continued begins anew in the midst of its stream.
         while let Some(unit) = Unit::read(&bytes[at..]) {
+            if !unit.is_sound() {
+                // The guard refuses it, as it would without this.
+                layout.end(unit.bytes, &mut blocks);
+                return Some(());
+            }
             at += unit.bytes.len();
             match layout.command(unit, &mut blocks) {
                 Ok(Some(())) => {}
@@ -265,8 +272,12 @@ fn lay_out(mut kernel: impl Read, mut layout: Layout, mut blocks: HandedOn) -> O
                 }
             }
         }
+        if Unit::is_none(&bytes[at..], layout.protocol()) {
+            bytes.truncate(at + COMMAND_HEADER);
+            break;
+        }
     }
-    // What is left is no whole command: the guard says so of a stream that is cut.
+    // What is left is no whole command: the guard says of a stream that it is cut, or was begun anew.
     layout.end(&bytes[at..], &mut blocks);
     Some(())
 }

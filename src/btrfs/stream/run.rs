@@ -1,7 +1,7 @@
 //! A stream's commands in place, and runs of them that pass unchanged.
 
 use super::edited_stream::EditedStream;
-use super::wire::{COMMAND_HEADER, Command};
+use super::wire::{COMMAND_HEADER, Command, command_crc, payload_limit};
 
 /// One command, borrowed from the stream.
 #[derive(Clone, Copy)]
@@ -26,6 +26,20 @@ impl<'a> Unit<'a> {
             payload: &bytes[COMMAND_HEADER..],
             bytes,
         })
+    }
+
+    /// Whether bytes are no start of a command of this version of the protocol, by the length that they say.
+    pub(in crate::btrfs) fn is_none(bytes: &[u8], protocol: u32) -> bool {
+        let length = bytes
+            .first_chunk()
+            .map(|length| u32::from_le_bytes(*length));
+        length.is_some_and(|length| length as usize > payload_limit(protocol))
+    }
+
+    /// Whether its CRC is right.
+    pub(in crate::btrfs) fn is_sound(self) -> bool {
+        let header = self.bytes.first_chunk::<COMMAND_HEADER>();
+        header.is_some_and(|header| header[6..] == command_crc(header, self.payload).to_le_bytes())
     }
 
     /// Returns whether it has this type.

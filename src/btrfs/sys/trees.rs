@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd as _};
 
 use rustix::fs::{Mode, OFlags};
@@ -40,7 +41,9 @@ const QUOTA_STATUS: u32 = 240;
 /// `BTRFS_QGROUP_INFO_KEY`: what a subvolume takes.
 const QUOTA_INFO: u32 = 242;
 /// `BTRFS_INODE_ITEM_KEY`.
-const INODE_ITEM: u32 = 1;
+pub(in crate::btrfs) const INODE_ITEM: u32 = 1;
+/// `BTRFS_EXTENT_DATA_KEY`.
+pub(in crate::btrfs) const EXTENT_DATA: u32 = 108;
 /// `BTRFS_FIRST_FREE_OBJECTID`: the inode number of every subvolume's root.
 pub(in crate::btrfs) const ROOT_INODE: u64 = 256;
 /// transid, objectid, offset, type, length: `struct btrfs_ioctl_search_header`.
@@ -225,11 +228,13 @@ pub(in crate::btrfs) struct Inode {
     pub(in crate::btrfs) mode: u32,
     /// Its ctime: seconds and nanoseconds.
     pub(in crate::btrfs) changed: (u64, u32),
+    /// Its mtime.
+    pub(in crate::btrfs) modified: (u64, u32),
 }
 
 impl Inode {
     /// Reads a `struct btrfs_inode_item`, which is little-endian and packed.
-    fn read(number: u64, item: &[u8]) -> Option<Self> {
+    pub(in crate::btrfs) fn read(number: u64, item: &[u8]) -> Option<Self> {
         let long = |at: usize| number_at(item, at);
         let short = |at: usize| Some(u32::from_le_bytes(item.get(at..at + 4)?.try_into().ok()?));
         Some(Self {
@@ -238,6 +243,7 @@ impl Inode {
             bytes: long(16)?,
             mode: short(52)?,
             changed: (long(124)?, short(132)?),
+            modified: (long(136)?, short(144)?),
         })
     }
 }
@@ -252,6 +258,80 @@ pub(in crate::btrfs) fn inode(
     Ok(item.and_then(|item| Inode::read(number, &item)))
 }
 
+/// An item of a tree.
+#[derive(Debug, Clone)]
+pub(in crate::btrfs) struct TreeItem {
+    pub(in crate::btrfs) inode: u64,
+    pub(in crate::btrfs) kind: u32,
+    pub(in crate::btrfs) offset: u64,
+    /// Where it is in the buffer of its search.
+    pub(in crate::btrfs) place: Range<usize>,
+}
+
+/// A search for the items of inodes. Its buffer is used again.
+pub(in crate::btrfs) struct ItemSearch(Box<LongSearchArgs>);
+
+impl ItemSearch {
+    pub(in crate::btrfs) fn new() -> Self {
+        // SAFETY: it has only integers, and bytes of 0 are values of all of them.
+        Self(unsafe { Box::<LongSearchArgs>::new_zeroed().assume_init() })
+    }
+
+    /// Reads the items of the inodes between two numbers, of blocks that a transaction from `since` on has written: as many as
+    /// have room in `bytes`, in their order. Fails if the first of them has not.
+    pub(in crate::btrfs) fn find(
+        &mut self,
+        fd: impl AsFd,
+        subvolume_id: u64,
+        inodes: [u64; 2],
+        since: u64,
+        bytes: usize,
+    ) -> io::Result<()> {
+        let search = &mut *self.0;
+        search.key = SearchKey {
+            tree_id: subvolume_id,
+            objectids: inodes,
+            offsets: [0, u64::MAX],
+            transids: [since, u64::MAX],
+            types: [0, u32::MAX],
+            items: u32::MAX,
+            unused: 0,
+            more_unused: [0; 4],
+        };
+        search.bytes = bytes.min(ITEMS_BYTES) as u64;
+        // SAFETY: the opcode reads and writes a key, a length and as many bytes behind them as that says, which is no more
+        // than the structure has.
+        let found = unsafe { ioctl(fd, Updater::<TREE_SEARCH_V2, _>::new(search)) };
+        if found.is_err() {
+            search.key.items = 0;
+        }
+        Ok(found?)
+    }
+
+    /// Returns the items that the last search found.
+    pub(in crate::btrfs) fn items(&self) -> impl Iterator<Item = TreeItem> {
+        let mut at = 0;
+        (0..self.0.key.items).map(move |_| {
+            let header = &self.0.found[at..at + HEADER];
+            let long = |at| u64::from_ne_bytes(header[at..at + 8].try_into().expect("eight bytes"));
+            let short = |at| u32::from_ne_bytes(header[at..at + 4].try_into().expect("four bytes"));
+            let begin = at + HEADER;
+            at = begin + short(28) as usize;
+            TreeItem {
+                inode: long(8),
+                offset: long(16),
+                kind: short(24),
+                place: begin..at,
+            }
+        })
+    }
+
+    /// Returns bytes of an item.
+    pub(in crate::btrfs) fn bytes(&self, place: &Range<usize>) -> &[u8] {
+        &self.0.found[place.clone()]
+    }
+}
+
 /// Calls `show` with every inode of the subvolume that a transaction from `since` on may have changed, in the
 /// order of their numbers. Other inodes in the same blocks are shown too.
 pub(in crate::btrfs) fn for_each_inode(
@@ -260,52 +340,28 @@ pub(in crate::btrfs) fn for_each_inode(
     since: u64,
     mut show: impl FnMut(Inode) -> io::Result<()>,
 ) -> io::Result<()> {
-    // SAFETY: it has only integers, and bytes of 0 are values of all of them.
-    let mut search = unsafe { Box::<LongSearchArgs>::new_zeroed().assume_init() };
-    search.key = SearchKey {
-        tree_id: subvolume_id,
-        objectids: [0, u64::MAX],
-        offsets: [0, u64::MAX],
-        transids: [since, u64::MAX],
-        types: [0, u32::MAX],
-        items: 0,
-        unused: 0,
-        more_unused: [0; 4],
-    };
-    search.bytes = ITEMS_BYTES as u64;
+    let mut search = ItemSearch::new();
+    let mut first = 0;
     loop {
-        search.key.items = u32::MAX;
-        // SAFETY: the opcode reads and writes a key, a length and as many bytes behind them as that says, which is what
-        // the structure has.
-        unsafe { ioctl(&fd, Updater::<TREE_SEARCH_V2, _>::new(&mut *search)) }?;
-        let mut left = &search.found[..];
+        search.find(&fd, subvolume_id, [first, u64::MAX], since, ITEMS_BYTES)?;
         let mut last = None;
-        for _ in 0..search.key.items {
-            let (header, rest) = left.split_at(HEADER);
-            let long = |at| u64::from_ne_bytes(header[at..at + 8].try_into().expect("eight bytes"));
-            let short = |at| u32::from_ne_bytes(header[at..at + 4].try_into().expect("four bytes"));
-            let (number, offset, kind, length) = (long(8), long(16), short(24), short(28));
-            let (item, rest) = rest.split_at(length as usize);
-            left = rest;
-            last = Some((number, kind, offset));
-            if kind == INODE_ITEM
-                && let Some(inode) = Inode::read(number, item)
+        for item in search.items() {
+            last = Some((item.inode, item.kind));
+            if item.kind == INODE_ITEM
+                && let Some(inode) = Inode::read(item.inode, search.bytes(&item.place))
             {
                 show(inode)?;
             }
         }
-        let Some((number, kind, _)) = last else {
-            return Ok(());
+        first = match last {
+            // Only the first item of an inode is needed: go on to the next inode.
+            Some((number, INODE_ITEM..)) => match number.checked_add(1) {
+                Some(next) => next,
+                None => return Ok(()),
+            },
+            Some((number, _)) => number,
+            None => return Ok(()),
         };
-        // Only the first item of an inode is needed: go on to the next inode.
-        if kind >= INODE_ITEM {
-            let Some(next) = number.checked_add(1) else {
-                return Ok(());
-            };
-            search.key.objectids[0] = next;
-        }
-        search.key.types[0] = 0;
-        search.key.offsets[0] = 0;
     }
 }
 
@@ -340,6 +396,7 @@ pub(in crate::btrfs) fn open_number(
         bytes: 0,
         mode: 0,
         changed: (0, 0),
+        modified: (0, 0),
     };
     open_by_handle(root, subvolume_id, &any_generation)
 }

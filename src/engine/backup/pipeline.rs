@@ -5,7 +5,7 @@
 //! a pass skips a stored segment only if its raw bytes are the same again. It seals and stores any other
 //! segment in its place. The archive is the whole output of the pass that reached the end.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -303,7 +303,6 @@ impl StreamReading<'_> {
                 raw_bytes: bytes,
             });
             self.spare = frames;
-            self.spare.iter_mut().for_each(Vec::clear);
             self.compared = Some(held);
         } else {
             for frame in frames {
@@ -314,7 +313,7 @@ impl StreamReading<'_> {
         Ok(end)
     }
 
-    /// Reads the next frame into an empty buffer and shows it to the guard.
+    /// Reads the next frame into a buffer, in place of what it had, and shows it to the guard.
     fn frame(&mut self, frame: &mut Vec<u8>) -> Result<Filled, Error> {
         let wanted = self.sealer.frame_bytes();
         let filled = fill(&mut self.stream, frame, wanted).map_err(|source| {
@@ -371,12 +370,21 @@ impl StreamReading<'_> {
     }
 }
 
-/// Reads so many bytes into an empty buffer, or fewer if the stream ends.
-fn fill(stream: &mut dyn Read, frame: &mut Vec<u8>, wanted: usize) -> std::io::Result<Filled> {
-    let read = stream.take(wanted as u64).read_to_end(frame)?;
-    Ok(if read < wanted {
-        Filled::End
-    } else {
-        Filled::Whole
-    })
+/// Reads so many bytes into a buffer, in place of what it had, or fewer if the stream ends.
+fn fill(stream: &mut dyn Read, frame: &mut Vec<u8>, wanted: usize) -> io::Result<Filled> {
+    // A new one is filled with zeros, and one that is used again is not.
+    frame.resize(wanted, 0);
+    let mut read = 0;
+    while read < wanted {
+        match stream.read(&mut frame[read..]) {
+            Ok(0) => {
+                frame.truncate(read);
+                return Ok(Filled::End);
+            }
+            Ok(length) => read += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Filled::Whole)
 }
