@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use coldchain::btrfs::{Expect, Guard};
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, XattrFlags, fallocate, fsetxattr};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::busy_tree::BusyTree;
@@ -76,13 +76,17 @@ fn is_the_same(snapshot: &Path, parent: Option<&Path>, readers: u64) -> bool {
     same
 }
 
-/// Describes what `btrfs receive` brings back, whoever sent it: not the root's times, and access control lists that a file
-/// inherits from its directory come on top (`coldchain restore` mends both).
+/// Describes what `btrfs receive` brings back, whoever sent it: not the root's times, no setuid bit where the owner comes
+/// after it, and access control lists that a file inherits from its directory come on top (`coldchain restore` mends all).
 fn brought_back(root: &Path) -> BTreeMap<OsString, Description> {
     let mut files = describe(root);
     files.remove(OsStr::new(""));
     for facts in files.values_mut() {
         facts.retain(|(name, _)| !name.starts_with("xattr system.posix_acl_"));
+        for (_, mode) in facts.iter_mut().filter(|(name, _)| name == "mode") {
+            let bits = u32::from_str_radix(mode, 8).unwrap() & !0o6000;
+            *mode = format!("{bits:o}");
+        }
     }
     files
 }
@@ -192,6 +196,7 @@ fn make_forms(live: &Path, rng: &mut Rng) {
     let write = |name: &str, bytes: &[u8]| fs::write(live.join(name), bytes).unwrap();
     write("empty", b"");
     write("inline", b"a few bytes");
+    write("the longest inline", &rng.bytes(2048));
     write("one block", &rng.bytes(4096));
     write("one block and a byte", &rng.bytes(4097));
     write("a write of version 1", &rng.bytes(48 << 10));
@@ -208,6 +213,17 @@ fn make_forms(live: &Path, rng: &mut Rng) {
             .open(path)
             .unwrap()
     };
+    // In the tree, and shorter than the file.
+    let inline = open("inline and a hole");
+    inline.write_all_at(&rng.bytes(300), 0).unwrap();
+    inline.sync_all().unwrap();
+    inline.set_len(3000).unwrap();
+    // Longer in the tree than what is read of it at first.
+    let tagged = open("inline with a long attribute");
+    tagged.write_all_at(b"data", 0).unwrap();
+    let value = rng.bytes(8000);
+    fsetxattr(&tagged, "user.long", &value, XattrFlags::empty()).unwrap();
+    write("inline behind it", b"data too");
     open("holes of a TiB").set_len(1 << 40).unwrap();
     let holes = open("data after a TiB of holes");
     holes.write_all_at(b"here", 1 << 40).unwrap();

@@ -311,18 +311,18 @@ impl ItemSearch {
     /// Returns the items that the last search found.
     pub(in crate::btrfs) fn items(&self) -> impl Iterator<Item = TreeItem> {
         let mut at = 0;
-        (0..self.0.key.items).map(move |_| {
-            let header = &self.0.found[at..at + HEADER];
+        (0..self.0.key.items).map_while(move |_| {
+            let header = self.0.found.get(at..at + HEADER)?;
             let long = |at| u64::from_ne_bytes(header[at..at + 8].try_into().expect("eight bytes"));
             let short = |at| u32::from_ne_bytes(header[at..at + 4].try_into().expect("four bytes"));
-            let begin = at + HEADER;
-            at = begin + short(28) as usize;
-            TreeItem {
+            let place = at + HEADER..at + HEADER + short(28) as usize;
+            at = place.end;
+            (at <= ITEMS_BYTES).then(|| TreeItem {
                 inode: long(8),
                 offset: long(16),
                 kind: short(24),
-                place: begin..at,
-            }
+                place,
+            })
         })
     }
 
