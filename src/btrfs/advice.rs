@@ -35,10 +35,7 @@ const MOUNT_WRITABLE: &str = "mount that filesystem writable, and run again";
 const FREE_SPACE: &str = "free some space on that filesystem, and run again";
 
 /// What `btrfs send` and coldchain's own sender print while deduplication or a balance runs.
-const HELD: [&str; 2] = [
-    "Resource temporarily unavailable",
-    "another operation holds it",
-];
+const HELD: [&str; 2] = ["send ioctl failed with -11", "another operation holds it"];
 
 /// What a program prints if it fails because this machine lacks something, whatever its input.
 const OF_THIS_MACHINE: [&str; 11] = [
@@ -72,7 +69,11 @@ impl BtrfsError {
 
     /// Returns whether a program may succeed the next time: it was killed, or lacked something for a moment.
     pub fn is_passing(&self) -> bool {
-        const FOR_A_MOMENT: [&str; 2] = ["Cannot allocate memory", "Too many open files"];
+        const FOR_A_MOMENT: [&str; 3] = [
+            "Cannot allocate memory",
+            "Too many open files",
+            "Resource temporarily unavailable",
+        ];
         let Self::Process(ProcessError::Failed { status, stderr, .. }) = self else {
             return false;
         };
@@ -358,8 +359,12 @@ mod tests {
             ),
             ("send ioctl failed with -5: Input/output error", false),
         ] {
+            assert_eq!(failed(stderr).is_held(), expected, "{stderr}");
             assert_eq!(failed(stderr).is_passing(), expected, "{stderr}");
         }
+        // The system allows no more threads.
+        let no_thread = failed("could not listen for signals: Resource temporarily unavailable");
+        assert!(!no_thread.is_held() && no_thread.is_passing());
         let path = Path::new("/x").to_owned();
         assert!(!BtrfsError::Missing { path }.is_of_this_machine());
     }

@@ -25,6 +25,7 @@ mod receive;
 mod restore;
 mod snapshots;
 mod status;
+mod threads;
 mod verify;
 
 pub use backup::decide::{WantedStream, decide};

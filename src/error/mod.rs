@@ -234,10 +234,20 @@ pub enum Error {
     /// The answer was printed, and the exit code is a part of it: nothing more is to be said.
     #[error("see the answer")]
     Answered(ExitCode),
+    /// The system allows no more threads.
+    #[error("cannot start a thread that {that}")]
+    Thread {
+        /// What it would do.
+        that: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The signal handlers could not be installed.
     #[error("could not listen for signals")]
     Signals(#[source] std::io::Error),
 }
+
+const MORE_TASKS: &str = "allow coldchain more tasks: `TasksMax=` of its systemd unit, or the limit on processes of its container";
 
 /// What to do about an error: a command's exit code and, where there is one, a hint.
 struct Advice {
@@ -359,6 +369,7 @@ impl Error {
             }
             Self::Catalog(error) => exit(ExitCode::Failed).hint_of(error.hint()),
             Self::Ledger(_) | Self::Signals(_) => exit(ExitCode::Failed),
+            Self::Thread { .. } => exit(ExitCode::Failed).hint(MORE_TASKS),
             Self::File { source, .. } => exit(ExitCode::Failed).hint_of(file_hint(source)),
             Self::Busy(_) | Self::StillBusy { .. } => {
                 exit(ExitCode::Busy).hint("wait for it to end, and run again")
@@ -370,9 +381,7 @@ impl Error {
             Self::Unfit(_) => exit(ExitCode::Failed).hint(EACH_FAILURE),
             Self::UnfitConfig(_) => exit(ExitCode::Usage).hint(EACH_FAILURE),
             Self::Untrustworthy(_) => exit(ExitCode::Integrity).hint(EACH_FAILURE),
-            Self::Hook(error) if error.is_of_config() => {
-                exit(ExitCode::Usage).hint_of(error.hint())
-            }
+            Self::Hook(of) if of.is_of_config() => exit(ExitCode::Usage).hint_of(of.hint()),
             Self::Hook(error) => exit(ExitCode::Failed).hint_of(error.hint()),
             Self::AfterRun { source, .. } => exit(ExitCode::Later).hint_of(source.hint()),
             Self::Panicked => exit(ExitCode::Panicked).hint(

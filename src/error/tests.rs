@@ -716,6 +716,10 @@ fn samples() -> Vec<Error> {
             free: 2,
         }),
         Error::Signals(io()),
+        Error::Thread {
+            that: "stores what was sealed",
+            source: io(),
+        },
         Error::Request(RequestError::CommandLine("TEXT".to_owned())),
         Error::Backup(BackupError::NothingLive),
         Error::Request(RequestError::Stdio("text")),

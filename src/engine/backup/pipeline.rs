@@ -17,12 +17,14 @@ use crate::config::{self, Compression};
 use crate::engine::backup::attempt::{OpenAttempt, Raw, StoredParts};
 use crate::engine::backup::job::Job;
 use crate::engine::backup::stream_source::{Sending, StreamSource};
-use crate::engine::backup::upload::Upload;
+use crate::engine::backup::upload::{STORES, Upload};
 use crate::engine::files::contents::kept::{Keeping, KeptContents};
 use crate::engine::files::contents::table::finish_with_table;
+use crate::engine::threads::spawn_in;
 use crate::error::{BackupError, Error};
 use crate::model::segment::FRAME_BYTES;
 use crate::model::{ArchiveId, Blake3, ContentsRecord, Uuid};
+use crate::plan::memory::Archiving;
 use crate::progress::{Event, PROGRESS_STEP};
 use crate::seal::{
     AutoLevel, ContentsSealer, Held, SealError, SealOptions, SealedTotals, Sealer, SelfCheck,
@@ -56,6 +58,16 @@ fn known_streams(job: &Job<'_>, catalog: &Catalog) -> Result<Vec<(Uuid, ArchiveI
         .collect())
 }
 
+fn seal_options(segment_bytes: u64, room: &Archiving) -> SealOptions {
+    SealOptions {
+        segment_bytes,
+        frame_bytes: usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"),
+        level: room.highest_level,
+        held_bytes: room.held_bytes,
+        threads: room.threads,
+    }
+}
+
 /// Brings the whole stream into the store. When this returns, the sender has succeeded, the guard has seen a
 /// whole stream, and every segment and the key are stored. Adds the sealed bytes that it stored to `tally`.
 pub(in crate::engine) fn pass(
@@ -67,13 +79,7 @@ pub(in crate::engine) fn pass(
     catalog: &mut Catalog,
 ) -> Result<Passed, Error> {
     let room = job.session.config.archiving(attempt.segment_bytes);
-    let options = SealOptions {
-        segment_bytes: attempt.segment_bytes,
-        frame_bytes: usize::try_from(FRAME_BYTES).expect("4 MiB fit in memory"),
-        level: room.highest_level,
-        held_bytes: room.held_bytes,
-        threads: room.threads,
-    };
+    let options = seal_options(attempt.segment_bytes, &room);
     let (mut sealer, segments) = Sealer::start(options, &attempt.key)?;
     let auto = match job.session.config.compression {
         Compression::Level(_) => None,
@@ -132,9 +138,11 @@ pub(in crate::engine) fn pass(
     let uploads = config.store_of(job.session.source.config)?.uploads();
     let mut keeping = Keeping::in_directory(&config.state_dir);
     std::thread::scope(|scope| {
-        let uploader = scope.spawn(move || upload.run(&segments, uploads));
         let keeping = &mut keeping;
-        let contents_uploader = scope.spawn(move || upload.contents(&contents_objects, keeping));
+        let uploader = spawn_in(scope, STORES, move || upload.run(&segments, uploads))?;
+        let contents_uploader = spawn_in(scope, STORES, move || {
+            upload.contents(&contents_objects, keeping)
+        })?;
         let read = reading.run();
         if read.is_err() {
             // The uploaders stop: they send no further segments.

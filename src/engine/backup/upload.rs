@@ -10,6 +10,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::engine::backup::attempt::OpenAttempt;
 use crate::engine::backup::job::Job;
 use crate::engine::backup::put_verified::{KeyStored, put};
+use crate::engine::threads::spawn_some;
 use crate::error::{BackupError, Error};
 use crate::model::segment::{MOST_SEGMENTS, MOST_SEGMENTS_IN_VAULT};
 use crate::model::{SegmentRecord, Sha256, keys};
@@ -42,6 +43,9 @@ enum UploaderEnd {
     Early,
 }
 
+/// What threads do that store.
+pub(in crate::engine) const STORES: &str = "stores what was sealed";
+
 impl Upload<'_, '_> {
     /// Stores all segments that come, several at once. Returns when all of them are stored.
     pub(in crate::engine) fn run(
@@ -50,9 +54,8 @@ impl Upload<'_, '_> {
         uploads: usize,
     ) -> Result<(), Error> {
         std::thread::scope(|scope| {
-            let uploaders: Vec<_> = (0..uploads)
-                .map(|_| scope.spawn(|| self.upload(sealed.clone())))
-                .collect();
+            let upload = || self.upload(sealed.clone());
+            let uploaders = spawn_some(scope, STORES, uploads, upload)?;
             let mut result = Ok(UploaderEnd::Early);
             for uploader in uploaders {
                 let ended = uploader.join().expect("an uploader does not panic");

@@ -16,6 +16,7 @@ use crate::catalog::{ArchiveRow, Catalog, ThawRow, ThawState};
 use crate::engine::context::open_source::OpenSource;
 use crate::engine::restore::other_places::OtherPlaces;
 use crate::engine::restore::window::thaw_window;
+use crate::engine::threads::spawn_some;
 use crate::error::{Error, RestoreError};
 use crate::interrupt::Interrupt;
 use crate::model::entry::Timestamp;
@@ -545,9 +546,14 @@ pub(in crate::engine) fn ask_all<T: Sync, A: Send>(
         }
     };
     thread::scope(|scope| {
-        for _ in 0..THREADS.min(items.len()) {
-            scope.spawn(work);
-        }
+        // This thread works too: the system may allow no other.
+        let _ = spawn_some(
+            scope,
+            "asks the store",
+            THREADS.min(items.len()).saturating_sub(1),
+            work,
+        );
+        work();
     });
     let answers = answers.into_inner().expect("no holder panics");
     (answers, failure.into_inner().expect("no holder panics"))

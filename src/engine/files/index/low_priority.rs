@@ -6,6 +6,8 @@ use std::thread;
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;
 
+use crate::engine::threads::spawn_in;
+use crate::error::Error;
 use crate::process::{self, Program};
 
 /// The lowest priority that exists.
@@ -17,13 +19,15 @@ const IONICE: Program = Program {
 };
 
 /// Does work on a thread with the lowest priority. Linux keeps priorities by thread, so that of the caller stays.
-pub(super) fn at_low_priority<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(super) fn at_low_priority<T: Send>(
+    work: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
     thread::scope(|scope| {
-        let worker = scope.spawn(|| {
+        let worker = spawn_in(scope, "writes the file index", || {
             lower();
             work()
         });
-        match worker.join() {
+        match worker?.join() {
             Ok(done) => done,
             Err(panic) => std::panic::resume_unwind(panic),
         }
