@@ -2,14 +2,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, lchown, symlink};
+use std::os::unix::fs::{
+    FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown, symlink,
+};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FallocateFlags, FileType, Mode, RenameFlags, Timespec, Timestamps, XattrFlags,
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, RenameFlags, Timespec, Timestamps,
+    XattrFlags,
 };
 
 use super::clone_range::clone_range;
@@ -148,6 +151,19 @@ impl<'a> BusyTree<'a> {
         Ok((file, size))
     }
 
+    /// Writes a file, also in place of another. A fifo that has the name by now has no other end to wait for.
+    fn create(path: &Path, content: &[u8]) -> io::Result<File> {
+        let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(nonblocking)
+            .open(path)?;
+        file.write_all(content)?;
+        Ok(file)
+    }
+
     fn step(&mut self) -> io::Result<()> {
         match self.rng.below(12) {
             0..=2 => self.make(),
@@ -169,12 +185,12 @@ impl<'a> BusyTree<'a> {
                 ];
                 let length = *self.rng.pick(&lengths);
                 let content = self.content(length);
-                fs::write(place, content)
+                Self::create(&place, &content).map(drop)
             }
             6 => {
                 let length = self.rng.length(0, 2048);
                 let content = self.content(length);
-                fs::write(place, content)
+                Self::create(&place, &content).map(drop)
             }
             7 => fs::create_dir(place),
             8 => {
@@ -199,7 +215,7 @@ impl<'a> BusyTree<'a> {
                 Ok(rustix::fs::mknodat(CWD, place, kind, mode, device)?)
             }
             _ => {
-                let file = File::create(place)?;
+                let file = Self::create(&place, b"")?;
                 file.write_all_at(b"end", self.rng.below(5_000_000))
             }
         }
@@ -256,7 +272,7 @@ impl<'a> BusyTree<'a> {
         let start = self.rng.below(from_size / BLOCK + 1) * BLOCK;
         match self.rng.below(5) {
             0 => {
-                let copy = File::create(self.place())?;
+                let copy = Self::create(&self.place(), b"")?;
                 Ok(rustix::fs::ioctl_ficlone(&copy, &from_file)?)
             }
             // Up to the end of the source, which need not be at a block's end.
@@ -284,8 +300,7 @@ impl<'a> BusyTree<'a> {
                     return Ok(());
                 }
                 for place in &places {
-                    fs::write(place, &content)?;
-                    File::open(place)?.sync_all()?;
+                    Self::create(place, &content)?.sync_all()?;
                 }
                 // These can't be inline. Both names may be of one file.
                 let [one, other] = places.each_ref().map(fs::metadata);
@@ -448,7 +463,7 @@ impl<'a> BusyTree<'a> {
         }
         match self.rng.below(3) {
             0 => fs::create_dir(&path),
-            1 => fs::write(&path, self.content(3000)),
+            1 => Self::create(&path, &self.content(3000)).map(drop),
             _ => symlink("elsewhere", &path),
         }
     }
