@@ -40,7 +40,7 @@ impl Cold {
     fn on(server: S3Server, class: &str, tables: &str) -> Self {
         server.clock().set(start());
         let store = server.store_table(&format!(
-            "storage_class = \"{class}\"\ngive_up_after = \"4s\"\n{tables}"
+            "storage_class = \"{class}\"\ngive_up_after = \"30s\"\n{tables}"
         ));
         let sandbox = Sandbox::with(&Setup {
             store: Some(&store),

@@ -36,7 +36,7 @@ impl Vaulted {
     fn at(server: Arc<VaultServer>, schedule: &str, tables: &str) -> Self {
         let ledger = tempfile::tempdir().unwrap();
         let more = format!(
-            "ledger_store = \"ledger\"\ngive_up_after = \"4s\"\n\n[store.ledger]\ntype = \"dir\"\npath = \"{}\"\n{tables}",
+            "ledger_store = \"ledger\"\ngive_up_after = \"30s\"\n\n[store.ledger]\ntype = \"dir\"\npath = \"{}\"\n{tables}",
             ledger.path().display()
         );
         let sandbox = Sandbox::with(&Setup {

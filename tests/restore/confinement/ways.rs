@@ -135,7 +135,7 @@ fn by_hand(machine: &Machine, date: &str, target: &Path) -> Ended {
 /// A program that takes longer than this, in seconds, has stopped for good.
 pub(crate) fn patience() -> Duration {
     let seconds = std::env::var("COLDCHAIN_PATIENCE").ok();
-    Duration::from_secs(seconds.map_or(60, |seconds| seconds.parse().unwrap()))
+    Duration::from_secs(seconds.map_or(180, |seconds| seconds.parse().unwrap()))
 }
 
 /// Runs a program, with all that it starts in its process group, and kills that in the end.
