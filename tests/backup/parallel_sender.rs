@@ -150,7 +150,7 @@ fn the_streams_of_random_chains_are_those_of_btrfs_send() {
     if !real_btrfs_available() {
         return;
     }
-    let trees = from_env("COLDCHAIN_SENDER_TREES", 6);
+    let trees = from_env("COLDCHAIN_SENDER_TREES", 50);
     let seed = from_env("COLDCHAIN_SEED", 1);
     let mount = [
         "",
@@ -181,12 +181,15 @@ fn the_streams_of_random_chains_are_those_of_btrfs_send() {
             different += usize::from(!same);
             snapshots.push(taken);
         }
+        compared += 3;
         // Over several dates, and backwards.
-        for (taken, parent) in [(3, 0), (0, 3)] {
-            let same = is_the_same(&snapshots[taken], Some(&snapshots[parent]), 2);
-            different += usize::from(!same);
+        if tree % 3 == 0 {
+            for (taken, parent) in [(3, 0), (0, 3)] {
+                let same = is_the_same(&snapshots[taken], Some(&snapshots[parent]), 2);
+                different += usize::from(!same);
+            }
+            compared += 2;
         }
-        compared += 5;
         // What has the same bytes comes back alike, whoever sent it.
         if different > different_before || tree % 5 == 0 {
             comes_back(fs, &snapshots, if tree % 15 == 10 { "2" } else { "1" });
