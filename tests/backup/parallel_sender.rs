@@ -114,7 +114,9 @@ fn comes_back(fs: &LoopFs, snapshots: &[PathBuf], version: &str) {
             .unwrap();
         let sent = sent.wait().unwrap();
         if !into.status.success() {
-            // The kernel makes incrementals that nothing can receive (docs/decisions.md). The bytes are its own then.
+            // The kernel makes incrementals that nothing can receive. The bytes are its own then, and a backup makes such an
+            // archive anew on an earlier one (`unrestorable.rs`).
+            println!("{}", String::from_utf8_lossy(&into.stderr));
             assert!(
                 parent.is_some() && is_the_same(taken, parent, 2),
                 "{into:?}"
