@@ -2,9 +2,9 @@
 //!
 //! The kernel's sender is one thread, which copies all data twice. Here the kernel says what happens, in a child process;
 //! one thread lays the whole stream out in blocks with gaps where data belongs; workers read the data from the snapshot by
-//! inode, straight into the gaps, or out of the tree, many small files at a time; and the blocks are handed on in their order. The stream is that of `btrfs send`, byte for
-//! byte, but for clones within a file in incrementals of version 1 (docs/decisions.md; `tests/backup/parallel_sender.rs`
-//! compares them).
+//! inode, straight into the gaps, or out of the tree, many small files at a time; and the blocks are handed on in their
+//! order. The stream is that of `btrfs send`, byte for byte, but for clones within a file in incrementals of version 1
+//! (docs/decisions.md; `tests/backup/parallel_sender.rs` compares them).
 //!
 //! The page cache holds what is read for a moment: each worker drops it again. It is that of the snapshot's own files,
 //! which no other program has a use for.
