@@ -17,7 +17,8 @@ use coldchain::plan::{DateOverride, Request};
 use serde_json::Value;
 
 use super::loopfs::LoopFs;
-use super::tree::compare_trees;
+use super::rng::Rng;
+use super::tree::{compare_trees, make_rich_tree, mutate_tree};
 
 /// The one source's name.
 pub const SOURCE: &str = "home";
@@ -275,6 +276,18 @@ impl Sandbox {
         for date in dates {
             compare_trees(&self.snapshot(date), &other.path(SOURCE).join(date));
         }
+    }
+
+    /// Archives a tree that changes on three dates, and compares what comes back.
+    pub fn chain_comes_back(&self, rng: &mut Rng) {
+        make_rich_tree(&self.source(), rng);
+        let dates = ["2025-01-01", "2025-01-07", "2025-01-14"];
+        for date in dates {
+            let ran = self.backup(date);
+            assert_eq!(ran.stderr, "", "{date}");
+            mutate_tree(&self.source(), rng);
+        }
+        self.restores_equal(&dates);
     }
 
     /// What `list --json` says of the source.

@@ -17,11 +17,18 @@ use crate::common::rng::Rng;
 /// of the last data, when the kernel's part has ended.
 const PHASES: [usize; 4] = [0, 1 << 20, 10 << 20, 15 << 20];
 
-/// Makes a snapshot whose stream is longer than what the pipe and the blocks hold, in its data and in its names.
-fn begun(fs: &LoopFs) -> PathBuf {
+/// Makes a snapshot whose stream is longer than what the pipe and the blocks hold, in its data and in its names. Returns its
+/// filesystem, itself and that stream; `None` where there is no btrfs.
+fn begun() -> Option<(LoopFs, PathBuf, Vec<u8>)> {
+    if !real_btrfs_available() {
+        return None;
+    }
+    let fs = LoopFs::new(512);
     let live = fs.subvolume("live");
     fill(&live);
-    snapshot(fs, &live, "snapshot")
+    let taken = snapshot(&fs, &live, "snapshot");
+    let whole = by_btrfs(&[], &[&taken]).unwrap();
+    Some((fs, taken, whole))
 }
 
 fn fill(live: &Path) {
@@ -109,12 +116,9 @@ impl Sending {
 
 #[test]
 fn a_sender_whose_kernel_part_is_killed_makes_no_whole_stream() {
-    if !real_btrfs_available() {
+    let Some((_fs, taken, whole)) = begun() else {
         return;
-    }
-    let fs = LoopFs::new(512);
-    let taken = begun(&fs);
-    let whole = by_btrfs(&[], &[&taken]).unwrap();
+    };
     for phase in PHASES {
         let sending = Sending::begin(&taken, phase);
         sending.signal_kernels(Signal::KILL);
@@ -125,12 +129,9 @@ fn a_sender_whose_kernel_part_is_killed_makes_no_whole_stream() {
 
 #[test]
 fn a_sender_that_is_killed_makes_no_whole_stream() {
-    if !real_btrfs_available() {
+    let Some((_fs, taken, whole)) = begun() else {
         return;
-    }
-    let fs = LoopFs::new(512);
-    let taken = begun(&fs);
-    let whole = by_btrfs(&[], &[&taken]).unwrap();
+    };
     for phase in PHASES {
         let sending = Sending::begin(&taken, phase);
         sending.signal(Signal::KILL);
@@ -140,12 +141,9 @@ fn a_sender_that_is_killed_makes_no_whole_stream() {
 
 #[test]
 fn a_sender_that_stands_still_for_a_while_makes_the_same_stream_or_none() {
-    if !real_btrfs_available() {
+    let Some((_fs, taken, whole)) = begun() else {
         return;
-    }
-    let fs = LoopFs::new(512);
-    let taken = begun(&fs);
-    let whole = by_btrfs(&[], &[&taken]).unwrap();
+    };
     let while_it_stands = Duration::from_millis(100);
     for phase in PHASES {
         let sending = Sending::begin(&taken, phase);
@@ -183,12 +181,9 @@ impl Drop for Frozen<'_> {
 
 #[test]
 fn a_frozen_filesystem_is_sent_all_the_same() {
-    if !real_btrfs_available() {
+    let Some((fs, taken, whole)) = begun() else {
         return;
-    }
-    let fs = LoopFs::new(512);
-    let taken = begun(&fs);
-    let whole = by_btrfs(&[], &[&taken]).unwrap();
+    };
     for phase in PHASES {
         let sending = Sending::begin(&taken, phase);
         let frozen = Frozen::new(&fs);
@@ -199,12 +194,9 @@ fn a_frozen_filesystem_is_sent_all_the_same() {
 
 #[test]
 fn a_filesystem_that_is_detached_meanwhile_is_sent_to_its_end() {
-    if !real_btrfs_available() {
+    let Some((fs, _, whole)) = begun() else {
         return;
-    }
-    let fs = LoopFs::new(512);
-    let taken = begun(&fs);
-    let whole = by_btrfs(&[], &[&taken]).unwrap();
+    };
     let elsewhere = tempfile::tempdir().unwrap();
     // Before that the snapshot may not be open.
     for phase in &PHASES[1..] {
@@ -224,11 +216,9 @@ fn a_filesystem_that_is_detached_meanwhile_is_sent_to_its_end() {
 
 #[test]
 fn a_snapshot_that_is_deleted_meanwhile_makes_no_other_stream() {
-    if !real_btrfs_available() {
+    let Some((fs, mut taken, _)) = begun() else {
         return;
-    }
-    let fs = LoopFs::new(512);
-    let mut taken = begun(&fs);
+    };
     for phase in PHASES {
         let whole = by_btrfs(&[], &[&taken]).unwrap();
         let sending = Sending::begin(&taken, phase);
@@ -246,11 +236,9 @@ fn a_snapshot_that_is_deleted_meanwhile_makes_no_other_stream() {
 
 #[test]
 fn a_sender_that_nothing_reads_any_more_ends() {
-    if !real_btrfs_available() {
+    let Some((_fs, taken, _)) = begun() else {
         return;
-    }
-    let fs = LoopFs::new(512);
-    let taken = begun(&fs);
+    };
     for phase in PHASES {
         let mut sending = Sending::begin(&taken, phase);
         drop(sending.child.stdout.take());
