@@ -412,7 +412,7 @@ fn an_incremental_of_many_zeros_names_the_file_once() {
     if !real_btrfs_available() {
         return;
     }
-    // Without what takes the most time for so much.
+    // With so many bytes, these would take most of the time.
     let sandbox = Sandbox::with(&Setup {
         top: "self_check = false\ncontents = false",
         ..Setup::default()

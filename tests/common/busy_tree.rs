@@ -151,7 +151,7 @@ impl<'a> BusyTree<'a> {
         Ok((file, size))
     }
 
-    /// Writes a file, also in place of another. A fifo that has the name by now has no other end to wait for.
+    /// Writes a file, also in place of another. Fails at once if the name is a fifo's by now: nothing ever reads that.
     fn create(path: &Path, content: &[u8]) -> io::Result<File> {
         let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
         let mut file = OpenOptions::new()

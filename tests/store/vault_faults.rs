@@ -255,7 +255,7 @@ fn wrong_settings_are_told_apart() {
     assert_eq!(region, ErrorKind::WrongRegion);
     let name = tell(|settings| settings.vault = "other".to_owned());
     assert_eq!(name, ErrorKind::NoBucket);
-    // Requests bear this machine's time, and the server's clock would be right once.
+    // Requests have this machine's date. The server's clock stands still, so it would be right on one day.
     vault.server.clock().set(Utc::now() + TimeDelta::hours(1));
     vault.server.configure(|config| config.check_skew = true);
     assert_eq!(tell(|_| {}), ErrorKind::ClockSkew);
